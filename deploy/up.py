@@ -1,0 +1,181 @@
+"""`python -m deploy.up --data DIR`: everything on one machine under one directory.
+
+`run` is the story; SIGTERM, SIGINT or SIGHUP at any point of it ends what has been started, in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.embedded import EmbeddedServer, EmbeddedServers, link_address, servers
+from deploy.errors import AlreadyRunning, DeployError, Interrupted, ServerNotStarted
+from deploy.supervisor import Child, Supervisor, end_leftover_children, make_private, say
+from workers.errors import SettingsInvalid
+from workers.settings import ENDPOINTS_FILE, load
+
+DEFAULT_DATA = Path(".coins")
+READY_SECONDS = 60.0
+TICK_SECONDS = 0.1
+LONGEST_REVIVAL_SECONDS = 30.0
+WRONG_USAGE = 2
+FAILED = 1
+COINS = (sys.executable, "-P", "-m", "console.cli.main")  # -P: nothing in the working directory is imported
+MIGRATION = Child("migrate", (*COINS, "migrate"))
+
+
+def children(partitions: int) -> list[Child]:
+    """A command worker for each partition, as far as there are cores, one relay and one scheduler."""
+    count = max(1, min(partitions, os.cpu_count() or 1))
+    workers = [Child(f"commands-{number}", (*COINS, "worker", "commands")) for number in range(1, count + 1)]
+    return [*workers, Child("relay", (*COINS, "relay")), Child("scheduler", (*COINS, "scheduler"))]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit code: 0 stopped when asked, 1 failed, 2 wrong usage or settings, 3 not ready."""
+    default = Path(os.environ.get("COINS_DATA_DIR") or DEFAULT_DATA)
+    parser = argparse.ArgumentParser(prog="coins up", description="Run everything on this machine.")
+    parser.add_argument("--data", metavar="DIR", type=Path, default=default)
+    parser.add_argument("--listen", metavar="HOST:PORT", help="not available yet: needs a producers file")
+    options = parser.parse_args(arguments)
+    if options.listen is not None:
+        say("coins up: --listen needs a producers file, with a user for each producer: not available yet")
+        return WRONG_USAGE
+    try:
+        partitions = load(options.data).partitions
+    except SettingsInvalid as error:
+        say(f"coins up: {error}")
+        return WRONG_USAGE
+    return run(options.data, preparation=MIGRATION, table=children(partitions))
+
+
+def run(data_dir: Path, *, preparation: Child, table: Sequence[Child]) -> int:
+    """Run the servers and the table of children until somebody asks to stop, and return the exit code."""
+    data_dir = data_dir.resolve()
+    try:
+        with asked_to_stop() as stopping, exclusive(data_dir):
+            run_in(data_dir, preparation, table, stopping)
+    except Interrupted:
+        return 0
+    except DeployError as error:
+        say(f"coins up: {error}")
+        return error.exit_code
+    except OSError as error:
+        say(f"coins up: {error}")
+        return FAILED
+    return 0
+
+
+def run_in(data_dir: Path, preparation: Child, table: Sequence[Child], stopping: Callable[[], bool]) -> None:
+    """As `run`, in a directory that is ours. Raises what ended it, Interrupted if it was asked to stop."""
+    if leftover := end_leftover_children(data_dir):
+        say(f"ended {leftover} processes that an earlier run in {data_dir} had left behind")
+    embedded = servers(data_dir)
+    endpoints = embedded.endpoints
+    environment = {f"COINS_{name.upper()}": url for name, url in endpoints.items()}
+    supervisor = Supervisor(data_dir, environment | {"COINS_DATA_DIR": str(data_dir)}, interrupted=stopping)
+    say(f"starting in {data_dir}; logs are in {data_dir / 'logs'}")
+    with contextlib.ExitStack() as stack:
+        stack.callback(embedded.stop)
+        stack.callback((data_dir / ENDPOINTS_FILE).unlink, missing_ok=True)
+        stack.callback(supervisor.stop)
+        stack.callback(say, "stopping")
+        embedded.start(interrupted=stopping)
+        write_whole(data_dir / ENDPOINTS_FILE, endpoints)
+        supervisor.start()
+        supervisor.run_once(preparation)
+        supervisor.start(table)
+        supervisor.wait_ready(READY_SECONDS)
+        urls = f"database={endpoints['database_url']}  redis={endpoints['redis_url']}"
+        say(f"ready  data={data_dir}  {urls}  pid={os.getpid()}")
+        watch(embedded, supervisor, stopping)
+
+
+def watch(embedded: EmbeddedServers, supervisor: Supervisor, stopping: Callable[[], bool]) -> None:
+    """Keep the servers alive until asked to stop, or until a child refuses its settings."""
+    revivals = [Revival(embedded.postgres), Revival(embedded.valkey)]
+    while not stopping():
+        supervisor.check()
+        link_address(embedded.postgres.data_dir)  # temporary directories are cleaned of what is old
+        for revival in revivals:
+            revival.attempt()
+        time.sleep(TICK_SECONDS)
+
+
+@dataclass(slots=True)
+class Revival:
+    """Starts a server again, on its data, when it has died; with ever longer pauses, and never giving up."""
+
+    server: EmbeddedServer
+    pause_seconds: float = field(default=0.0, init=False)
+    not_before: float = field(default=0.0, init=False)
+
+    def attempt(self) -> None:
+        if self.server.alive or time.monotonic() < self.not_before:
+            return
+        say(f"{self.server.name} died; starting it again (log: {self.server.log})")
+        try:
+            self.server.start()
+            self.pause_seconds = 0.0
+        except (ServerNotStarted, OSError) as error:
+            self.pause_seconds = min(max(0.5, self.pause_seconds * 2), LONGEST_REVIVAL_SECONDS)
+            self.not_before = time.monotonic() + self.pause_seconds
+            say(f"{self.server.name} cannot be started, trying again in {self.pause_seconds:g} s: {error}")
+
+
+@contextlib.contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Tells whether a signal has asked to stop. A second one changes nothing: the order of stopping stays."""
+    asked = False
+
+    def remember(*_: object) -> None:
+        nonlocal asked
+        asked = True
+
+    wanted = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        wanted.append(signal.SIGHUP)
+    before = {sig: signal.signal(sig, remember) for sig in wanted}
+    try:
+        yield lambda: asked
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
+
+
+@contextlib.contextmanager
+def exclusive(data_dir: Path) -> Iterator[None]:
+    """Hold the directory; the operating system lets go of it when this process ends, however it does."""
+    make_private(data_dir)
+    with (data_dir / "up.lock").open("a+", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise AlreadyRunning(f"{data_dir} is in use by another `coins up` (pid {owner})") from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+        lock.truncate(0)
+
+
+def write_whole(path: Path, values: Mapping[str, str]) -> None:
+    """Write a JSON file that readers see as it was or as it is, never in part."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(json.dumps(dict(values), indent=2) + "\n", encoding="utf-8")
+    fresh.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

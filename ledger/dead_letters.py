@@ -1,0 +1,128 @@
+"""What could not be decided is kept here, with its bytes, until somebody has understood it. Nothing is ever dropped.
+
+Equal letters are counted, not stored again. Of one group (reason, type, exception, innermost frame of ours) at most
+1,000 are kept, the rest is counted, so that a flood of the same garbage fills no disk; crashed ones are all kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+
+from ledger.batch import Delivery
+
+KEPT_A_GROUP = 1_000
+UNREADABLE, INVALID, CRASHED = "unreadable", "invalid", "crashed"
+_OURS = frozenset({"messages", "ledger", "workers"})
+
+
+class DeadLetter(NamedTuple):
+    """A part of a delivery that could not be decided. `place` is where it stood in its message."""
+
+    delivery: Delivery
+    reason: str
+    place: int
+    why: str
+    producer: str | None = None
+    source: str | None = None
+    id: str | None = None
+    type: str | None = None
+    exception: str | None = None
+    frame: str | None = None
+    traceback: str | None = None
+
+    @classmethod
+    def crashed(cls, delivery: Delivery, place: int, error: BaseException, **key: str | None) -> DeadLetter:
+        """A command that raised, with what is needed to understand it."""
+        shown = "".join(traceback.format_exception(error))
+        name = f"{type(error).__module__}.{type(error).__qualname__}"
+        return cls(
+            delivery,
+            CRASHED,
+            place,
+            escaped(f"{name}: {error}")[:2_000],
+            exception=name,
+            frame=_innermost(error),
+            traceback=escaped(shown)[-20_000:],
+            **key,
+        )
+
+
+_GROUP = """
+INSERT INTO dead_letter_group AS g (digest, reason, type, exception, frame, count, kept, first_at, last_at)
+VALUES (%b, %b, %b, %b, %b, 1, 0, %b, %b)
+ON CONFLICT (digest) DO UPDATE SET count = g.count + 1, last_at = excluded.last_at
+RETURNING g.id, g.kept"""
+
+_LETTER = """
+INSERT INTO dead_letter AS d (group_id, digest, source, command_id, producer, stream, position, place, raw, why,
+                              traceback, count, first_at, last_at)
+VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, 1, %b, %b)
+ON CONFLICT (digest) DO UPDATE SET count = d.count + 1, last_at = excluded.last_at
+RETURNING d.count"""
+
+_COUNT_EQUAL = """
+UPDATE dead_letter SET count = count + 1, last_at = %b WHERE digest = %b"""
+
+_KEPT = "UPDATE dead_letter_group SET kept = kept + 1 WHERE id = %b"
+
+# Cheap where nothing waits: the condition is looked at once, before anything is joined.
+_RESOLVE = """
+UPDATE dead_letter d SET state = 'resolved', resolved_at = %b
+FROM unnest(%b::text[], %b::text[]) AS k(source, id)
+WHERE EXISTS (SELECT FROM dead_letter WHERE state IN ('waiting', 'failed again') AND command_id IS NOT NULL)
+  AND d.state IN ('waiting', 'failed again') AND d.source = k.source AND d.command_id = k.id"""
+
+
+def record(connection: psycopg.Connection[Any], letters: Iterable[DeadLetter], now: datetime) -> None:
+    """Keep the letters, in the transaction that moves past them."""
+    for letter in letters:
+        group = hashlib.sha256(
+            repr((letter.reason, letter.type, letter.exception, letter.frame)).encode()
+        ).digest()
+        digest = hashlib.sha256(
+            repr((letter.reason, letter.place, letter.producer, letter.exception)).encode()
+            + letter.delivery.body
+        ).digest()
+        kind = (letter.reason, letter.type, letter.exception, letter.frame)
+        group_id, kept = _one(connection.execute(_GROUP, (group, *kind, now, now)))
+        if kept >= KEPT_A_GROUP and letter.reason != CRASHED:
+            connection.execute(_COUNT_EQUAL, (now, digest))
+            continue
+        key = (letter.source, letter.id, letter.producer, letter.delivery.stream, letter.delivery.position)
+        content = (letter.place, letter.delivery.body, letter.why, letter.traceback)
+        (count,) = _one(connection.execute(_LETTER, (group_id, digest, *key, *content, now, now)))
+        if count == 1:
+            connection.execute(_KEPT, (group_id,))
+
+
+def resolve(connection: psycopg.Connection[Any], keys: list[tuple[str, str]], now: datetime) -> None:
+    """A valid command has been decided under these keys: letters that waited under them are resolved."""
+    sources, ids = [source for source, _ in keys], [id_ for _, id_ in keys]
+    connection.execute(_RESOLVE, (now, sources, ids), prepare=True)
+
+
+def escaped(text: str) -> str:
+    """Text that PostgreSQL can hold: NUL and lone surrogates written out."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def _innermost(error: BaseException) -> str | None:
+    found = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        if _OURS & set(path.parts[-3:-1]):
+            found = f"{path.parent.name}/{path.name}:{frame.name}"
+    return found
+
+
+def _one(cursor: psycopg.Cursor[Any]) -> Any:
+    row = cursor.fetchone()
+    assert row is not None
+    return row

@@ -1,0 +1,93 @@
+"""Brings the schema up to date: one migrator at a time, never waiting long for a lock that live traffic holds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from ledger.database import sqlalchemy_url
+from ledger.errors import DatabaseUnavailable, SchemaOutdated
+
+MIGRATION_LOCK = 0x636F696E73
+LOCK_TIMEOUT_SECONDS = 5
+MONTHS_AHEAD = 2
+
+
+def migrate(url: str, *, partitions: int = 1) -> list[str]:
+    """Apply what is missing, and make sure that partitions of the coming months exist.
+
+    Returns the revisions that were applied. Raises DatabaseUnavailable.
+    """
+    engine = create_engine(sqlalchemy_url(url))
+    try:
+        with engine.connect() as connection:
+            return _migrate(connection, partitions)
+    except OperationalError as error:
+        raise DatabaseUnavailable(f"the database cannot be migrated: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def _migrate(connection: Connection, partitions: int) -> list[str]:
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    try:
+        connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
+        connection.commit()
+        before = MigrationContext.configure(connection).get_current_revision()
+        connection.commit()
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+        create_months(connection, datetime.now(UTC))
+        connection.execute(
+            text("INSERT INTO partition (id) SELECT generate_series(0, :last) ON CONFLICT (id) DO NOTHING"),
+            {"last": partitions - 1},
+        )
+        connection.commit()
+        script = ScriptDirectory.from_config(config)
+        applied = [one.revision for one in script.iterate_revisions("head", before or "base")]
+        return applied[::-1]
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+        connection.commit()
+
+
+def create_months(connection: Connection, now: datetime) -> None:
+    """Partitions of the raw messages for this month and the next ones; without them the default one takes over."""
+    first = now.year * 12 + now.month - 1
+    for month in range(first, first + MONTHS_AHEAD + 1):
+        begin, end = (f"{m // 12:04d}-{m % 12 + 1:02d}-01 00:00:00+00" for m in (month, month + 1))
+        name = f"batch_{month // 12:04d}_{month % 12 + 1:02d}"
+        exists = connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name})
+        if not exists:
+            connection.execute(
+                text(f"CREATE TABLE {name} PARTITION OF batch FOR VALUES FROM ('{begin}') TO ('{end}')")
+            )
+
+
+def check_schema(connection: Any) -> None:
+    """Raises SchemaOutdated unless the database has at least the revision this version knows as its newest."""
+    known = {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    exists = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()[0]
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if exists else None
+    if row is None:
+        raise SchemaOutdated("the database has no schema yet; run `coins migrate`")
+    if row[0] != head and row[0] in known:
+        raise SchemaOutdated(f"the database is at revision {row[0]}, {head} is needed; run `coins migrate`")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "ledger:migrations")
+    config.set_main_option("path_separator", "os")
+    return config

@@ -1,0 +1,90 @@
+"""Outcomes as JSON: composed once, stored with the command's key, and sent again from there.
+
+What is stored is the part of `data` that never changes; who asked, and whether it is a duplicate, is put around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from ledger.model import Account
+from messages.events import SOURCE, EventType
+from messages.reasons import Reason
+
+PUBLIC = ""
+
+
+def figures(account: Account) -> dict[str, Any]:
+    """What an outcome shows of an account. Of a shared one, not what its master has."""
+    return {
+        "account": account.account,
+        "credit": account.credit,
+        "credit_limit": account.credit_limit,
+        "frozen": account.frozen,
+        "available": account.available if account.funding != "shared" else None,
+    }
+
+
+def stored(
+    reason: Reason | None, message: str | None, transaction: str | None, accounts: Iterable[Account] = ()
+) -> bytes:
+    """The lasting part of an outcome."""
+    return orjson.dumps(
+        {
+            "reason": reason,
+            "message": message,
+            "transaction": transaction,
+            "accounts": [figures(account) for account in accounts],
+        }
+    )
+
+
+class Answers:
+    """The outcome events of a batch: each with an id that stays the same however often it is published."""
+
+    def __init__(self, batch: int, time: str) -> None:
+        self._batch = batch
+        self._time = time.encode()
+
+    def event(
+        self,
+        slot: int,
+        *,
+        source: str,
+        id: str,
+        type: str | None,
+        applied: bool,
+        duplicate: bool,
+        lasting: bytes,
+    ) -> bytes:
+        """The whole event as JSON."""
+        key = orjson.dumps(id)
+        return b"".join(
+            (
+                b'{"specversion":"1.0","id":"%d-%d","source":"%b","type":"%b","time":"%b","causationid":'
+                % (self._batch, slot, _SOURCE, _APPLIED if applied else _REJECTED, self._time),
+                key,
+                b',"datacontenttype":"application/json","data":{"command":{"source":"',
+                source.encode(),
+                b'","id":',
+                key,
+                b',"type":',
+                orjson.dumps(type),
+                b'},"duplicate":true,' if duplicate else b'},"duplicate":false,',
+                lasting[1:],
+                b"}",
+            )
+        )
+
+
+_SOURCE = SOURCE.encode()
+_APPLIED = EventType.APPLIED.encode()
+_REJECTED = EventType.REJECTED.encode()
+
+
+def route(producer: str, applied: bool, command: str) -> str:
+    """Where an outcome goes: `outcome.<producer>.<applied or rejected>.<command>`, as a routing key of a topic."""
+    return f"outcome.{producer}.{'applied' if applied else 'rejected'}.{command}"

@@ -1,0 +1,68 @@
+"""Billing dates: always counted from an anchor, in the wall time of a zone, clamped to the month's last day.
+
+period(31 Jan, 1 month, n): 31 Jan, 28 Feb, 31 Mar, 30 Apr … : nothing drifts, because nothing is counted from the
+previous date. Wall time is kept over a clock change; a wall time that does not exist moves on to the next that does,
+and of one that exists twice the first is taken.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+LAST_YEAR = 9000
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """`count` (1–120) of `unit`: day, week, month or year."""
+
+    unit: str
+    count: int
+
+
+def nth(anchor: datetime, cycle: Cycle, n: int, zone: str) -> datetime:
+    """The beginning of period `n` (0 is the anchor itself), in UTC.
+
+    Raises OverflowError past the year 9000.
+    """
+    local = anchor.astimezone(_zone(zone))
+    steps = n * cycle.count
+    match cycle.unit:
+        case "day":
+            moved = local.replace(tzinfo=None) + timedelta(days=steps)
+        case "week":
+            moved = local.replace(tzinfo=None) + timedelta(weeks=steps)
+        case "month":
+            moved = _months_on(local.replace(tzinfo=None), steps)
+        case "year":
+            moved = _months_on(local.replace(tzinfo=None), steps * 12)
+        case _:
+            raise ValueError(f"no such unit of a cycle: {cycle.unit!r}")
+    if moved.year > LAST_YEAR:
+        raise OverflowError(f"no period begins after the year {LAST_YEAR}")
+    return _existing(moved, _zone(zone)).astimezone(UTC)
+
+
+def _months_on(moment: datetime, months: int) -> datetime:
+    years, month = divmod(moment.month - 1 + months, 12)
+    year = moment.year + years
+    if year > LAST_YEAR:
+        raise OverflowError(f"no period begins after the year {LAST_YEAR}")
+    return moment.replace(year=year, month=month + 1, day=min(moment.day, monthrange(year, month + 1)[1]))
+
+
+def _existing(wall: datetime, zone: ZoneInfo) -> datetime:
+    first = wall.replace(tzinfo=zone, fold=0)
+    if first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall:
+        return first
+    # In the gap of a clock change the offset before it (fold=0) shows a later wall time: that is the one meant.
+    return first.astimezone(UTC).astimezone(zone)
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)

@@ -1,0 +1,124 @@
+"""How rows that decisions work on are loaded and stored: one entry a table, all statements are made from it.
+
+A row is locked when it is loaded, in the order of its key, after the accounts. To add a kind of row, add its dataclass to
+`model.py`, its table to `tables.py`, and its entry here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ledger.model import Device, Plan, RechargeReference, Returned, Row
+
+
+@dataclass(frozen=True)
+class RowKind:
+    """A table of rows.
+
+    columns: PostgreSQL type of each field of the row, in the dataclass's order, under the column's name.
+    key: the columns that a row is found by. `locked`: whether a batch that reads it may also write it.
+    select: a statement of its own where a key is not simply the key's columns; takes an array for each part of the key.
+    owners: the fields that hold accounts which have to be locked before the row may be relied on.
+    """
+
+    row: type[Row]
+    table: str
+    columns: dict[str, str]
+    key: tuple[str, ...]
+    locked: bool = True
+    select: str | None = None
+    key_types: tuple[str, ...] = ()
+
+    def load(self) -> str:
+        if self.select:
+            return self.select
+        types = ", ".join(f"%b::{self.columns[name]}[]" for name in self.key)
+        alike = " AND ".join(f"r.{name} = k.{name}" for name in self.key)
+        columns = ", ".join(f"r.{name}" for name in self.columns)
+        lock = (
+            f" ORDER BY {', '.join(f'r.{name}' for name in self.key)} FOR NO KEY UPDATE OF r"
+            if self.locked
+            else ""
+        )
+        return f"SELECT {columns} FROM unnest({types}) AS k({', '.join(self.key)}) JOIN {self.table} r ON {alike}{lock}"
+
+    def copy(self) -> str:
+        return f"COPY {self.table} ({', '.join(self.columns)}) FROM STDIN (FORMAT binary)"
+
+    def update(self) -> str:
+        names = ", ".join(self.columns)
+        types = ", ".join(f"%b::{type_}[]" for type_ in self.columns.values())
+        values = ", ".join(f"{name} = u.{name}" for name in self.columns if name not in self.key)
+        alike = " AND ".join(f"r.{name} = u.{name}" for name in self.key)
+        return f"UPDATE {self.table} r SET {values} FROM unnest({types}) AS u({names}) WHERE {alike}"
+
+    def key_of(self, row: Row) -> Any:
+        values = tuple(getattr(row, name) for name in self.names_of_key)
+        return values if len(values) > 1 else values[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(self.row))
+
+    @property
+    def names_of_key(self) -> tuple[str, ...]:
+        by_column = dict(zip(self.columns, self.names, strict=True))
+        return tuple(by_column[column] for column in self.key)
+
+
+PAST_TRANSACTIONS = """
+SELECT t.id, t.time, t.type, t.account, t.top, t.method, t.reference,
+       array_agg(e.account ORDER BY e.account), array_agg(e.unit ORDER BY e.account), array_agg(e.amount ORDER BY e.account)
+FROM transaction t JOIN entry e ON e.transaction = t.id
+WHERE t.id = ANY(%b::int8[]) AND e.account > 0
+GROUP BY t.id"""
+
+RECHARGE_REFERENCES = """
+SELECT r.top, r.method, r.reference, r.transaction
+FROM unnest(%b::text[], %b::text[], %b::text[]) AS k(account, method, reference)
+JOIN account a ON a.account = k.account
+JOIN recharge_reference r ON r.top = a.path[1] AND r.method = k.method AND r.reference = k.reference
+ORDER BY r.top, r.method, r.reference FOR NO KEY UPDATE OF r"""
+
+KINDS: dict[type[Row], RowKind] = {
+    kind.row: kind
+    for kind in (
+        RowKind(
+            Plan,
+            "plan",
+            {
+                "plan": "text",
+                "name": "text",
+                "kind": "text",
+                "price": "int8",
+                "rate": "text",
+                "cycle_unit": "text",
+                "cycle_count": "int4",
+                "coefficient": "text",
+            },
+            key=("plan",),
+            locked=False,
+        ),
+        RowKind(
+            Device,
+            "device",
+            {
+                "device": "text",
+                "account": "int8",
+                "plan": "text",
+                "onboarded_at": "timestamptz",
+                "paid_until": "timestamptz",
+            },
+            key=("device",),
+        ),
+        RowKind(
+            RechargeReference,
+            "recharge_reference",
+            {"top": "int8", "method": "text", "reference": "text", "transaction": "int8"},
+            key=("top", "method", "reference"),
+            select=RECHARGE_REFERENCES,
+        ),
+        RowKind(Returned, "returned", {"transaction": "int8", "amount": "int8"}, key=("transaction",)),
+    )
+}

@@ -1,0 +1,197 @@
+"""Loads what a batch needs, locked: accounts in the order of their keys, then rows in the order of theirs.
+
+Who pays for a shared or sponsored account stands in its row (`draws_from`, `sponsor`), so that one statement can find
+and lock everybody. Should it have changed while we waited for the lock, we start over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+
+from ledger.batch import Item
+from ledger.book import Book
+from ledger.decide import Wanted, needs
+from ledger.errors import BatchRaced
+from ledger.model import Account, PastTransaction, RechargeReference
+from ledger.rows import KINDS, PAST_TRANSACTIONS
+
+_ATTEMPTS = 5
+
+_ACCOUNT_COLUMNS = """a.id, a.account, a.parent, a.path, a.kind, a.name, a.funding, a.state, a.credit, a.credit_limit,
+       a.frozen, a.reference, a.version, a.posted_at, a.draws_from, a.sponsor, a.email, a.boss_email, a.country,
+       a.timezone, a.legal_name, a.tax_id, a.address, p.name, p.email"""
+
+_NAMED = "SELECT id, draws_from, sponsor FROM account WHERE account = ANY(%b::text[])"
+
+# What a few commands need beyond the accounts that they name: owners of what they name, whole subtrees.
+_NAMED_AND_MORE = f"""{_NAMED}
+  UNION
+  SELECT id, draws_from, sponsor FROM account WHERE id = ANY(%b::int8[])
+  UNION
+  SELECT id, draws_from, sponsor FROM account
+  WHERE path && ARRAY(SELECT id FROM account WHERE account = ANY(%b::text[]))
+  UNION
+  SELECT p.id, p.draws_from, p.sponsor FROM account p JOIN account a ON a.parent = p.id
+  WHERE a.account = ANY(%b::text[])"""
+
+_LOCK = """
+WITH named AS MATERIALIZED ({named})
+SELECT {columns}
+FROM account a JOIN account p ON p.id = a.parent
+WHERE a.id IN (SELECT id FROM named UNION SELECT draws_from FROM named
+               UNION SELECT sponsor FROM named WHERE sponsor IS NOT NULL)
+ORDER BY a.id
+FOR NO KEY UPDATE OF a"""
+
+LOCK_NAMED = _LOCK.format(named=_NAMED, columns=_ACCOUNT_COLUMNS)
+LOCK_NAMED_AND_MORE = _LOCK.format(named=_NAMED_AND_MORE, columns=_ACCOUNT_COLUMNS)
+# A dry run looks and touches nothing.
+LOOK_AT_NAMED_AND_MORE = LOCK_NAMED_AND_MORE.replace("FOR NO KEY UPDATE OF a", "")
+
+KEYS = """
+SELECT k.item, c.fingerprint, c.reason, c.transaction, c.outcome
+FROM unnest(%b::text[], %b::text[]) WITH ORDINALITY AS k(source, id, item)
+JOIN command c ON c.source = k.source AND c.id = k.id"""
+
+NEXT_KEYS = "SELECT nextval(%b::regclass) FROM generate_series(1, %b::int4)"
+
+
+class Known(NamedTuple):
+    """A key that is decided: what the content was, and the stored outcome."""
+
+    fingerprint: bytes
+    reason: str | None
+    transaction: int | None
+    outcome: bytes
+
+
+class Snapshot(NamedTuple):
+    book: Book
+    known: dict[tuple[str, str], Known]
+
+
+def load(connection: psycopg.Connection[Any], items: Sequence[Item]) -> Snapshot:
+    """Everything the items need, locked until the transaction ends. Raises BatchRaced."""
+    wanted = Wanted()
+    for item in items:
+        needs(item.event.data, wanted)
+    past = _past(connection, wanted)
+    owners = {key for one in past for key, _, _ in one.postings} | {one.account for one in past}
+    for _ in range(_ATTEMPTS):
+        loaded = _load(connection, items, wanted, owners)
+        accounts = [Account(*row) for row in loaded.accounts]
+        locked = {account.id for account in accounts}
+        if all(
+            one.draws_from in locked and (one.sponsor is None or one.sponsor in locked) for one in accounts
+        ):
+            break
+    else:
+        raise BatchRaced("the accounts that pay kept changing while they were being locked")
+    book = Book(
+        accounts,
+        transaction_keys=iter(loaded.transaction_keys),
+        account_keys=iter(loaded.account_keys),
+    )
+    for kind, rows in loaded.rows:
+        spec = KINDS[kind]
+        for row in rows:
+            made = kind(*row)
+            book.put(kind, spec.key_of(made), made)
+    for one in past:
+        book.put_past(one)
+        if one.reference and one.method:
+            # Not taken back yet, it still holds its reference; taken back, no decision looks at it.
+            key = (one.top, one.method, one.reference)
+            if book.get(RechargeReference, key) is None:
+                book.put(RechargeReference, key, RechargeReference(*key, one.transaction))
+    known = {
+        (items[item - 1].event.source, items[item - 1].event.id): Known(
+            fingerprint, reason, transaction, outcome.encode()
+        )
+        for item, fingerprint, reason, transaction, outcome in loaded.known
+    }
+    return Snapshot(book, known)
+
+
+class _Loaded(NamedTuple):
+    accounts: list[Any]
+    known: list[Any]
+    rows: list[tuple[type[Any], list[Any]]]
+    transaction_keys: list[int]
+    account_keys: list[int]
+
+
+def _load(
+    connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wanted, owners: set[int]
+) -> _Loaded:
+    with connection.pipeline():
+        accounts = _cursor(connection)
+        if owners or wanted.subtrees:
+            subtrees = sorted(wanted.subtrees)
+            accounts.execute(
+                LOCK_NAMED_AND_MORE,
+                (sorted(wanted.accounts), sorted(owners), subtrees, subtrees),
+                prepare=True,
+            )
+        else:
+            accounts.execute(LOCK_NAMED, (list(wanted.accounts),), prepare=True)
+        # After the locks are held, so that whoever held them before us has left their keys and rows to be found.
+        known = _cursor(connection)
+        known.execute(
+            KEYS, ([item.event.source for item in items], [item.event.id for item in items]), prepare=True
+        )
+        rows = []
+        for kind, keys in wanted.rows.items():
+            cursor = _cursor(connection)
+            cursor.execute(KINDS[kind].load(), _columns(keys), prepare=True)
+            rows.append((kind, cursor))
+        transaction_keys = _next(connection, "transaction_key", len(items))
+        account_keys = _next(connection, "account_key", wanted.new_accounts)
+        return _Loaded(
+            accounts.fetchall(),
+            known.fetchall(),
+            [(kind, cursor.fetchall()) for kind, cursor in rows],
+            [key for (key,) in transaction_keys.fetchall()],
+            [key for (key,) in account_keys.fetchall()],
+        )
+
+
+def _next(connection: psycopg.Connection[Any], sequence: str, number: int) -> psycopg.Cursor[Any]:
+    cursor = _cursor(connection)
+    cursor.execute(NEXT_KEYS, (sequence, number), prepare=True)
+    return cursor
+
+
+def _past(connection: psycopg.Connection[Any], wanted: Wanted) -> list[PastTransaction]:
+    """Transactions are never changed, so they may be read before anything is locked: they say whom to lock."""
+    if not wanted.transactions:
+        return []
+    cursor = _cursor(connection).execute(PAST_TRANSACTIONS, (sorted(wanted.transactions),))
+    return [
+        PastTransaction(
+            id_,
+            time,
+            type_,
+            account,
+            top,
+            method,
+            reference,
+            tuple(zip(accounts, units, amounts, strict=True)),
+        )
+        for id_, time, type_, account, top, method, reference, accounts, units, amounts in cursor
+    ]
+
+
+def _cursor(connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+    return connection.cursor(binary=True)
+
+
+def _columns(keys: Iterable[Any]) -> list[list[Any]]:
+    """Keys as one array for each of their parts."""
+    listed = list(keys)
+    if listed and isinstance(listed[0], tuple):
+        return [list(column) for column in zip(*listed, strict=True)]
+    return [listed]

@@ -1,0 +1,157 @@
+"""Bytes in, commands out, and for every part that is no command the reason why: nothing is ever dropped here.
+
+A message is one event or an array of 1 to 1,000 events, at most 1 MiB. Each event of an array is decoded on its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+import orjson
+from pydantic import ValidationError
+
+from messages.commands import COMMANDS
+from messages.envelope import EVENTS, MAX_BATCH, MAX_MESSAGE_BYTES, Event, fingerprint
+from messages.fields import MESSAGE_ID_PATTERN, SOURCE_PATTERN
+
+_ID = re.compile(MESSAGE_ID_PATTERN)
+_SOURCE = re.compile(SOURCE_PATTERN)
+_SHOWN_ERRORS = 5
+_TYPE_NAME = re.compile(r"coins\.([A-Za-z]{1,64})\.v1")
+
+
+class Decoded(NamedTuple):
+    """A valid command: its event, what its content is recognised by, and its place in its message."""
+
+    event: Event[Any]
+    fingerprint: bytes
+    place: int
+
+
+class Unreadable(NamedTuple):
+    """Bytes that are no event: no key can be read, so nobody can be answered."""
+
+    why: str
+    place: int
+
+
+class Invalid(NamedTuple):
+    """An event that breaks the contract, with the key it was sent under; the key stays free."""
+
+    source: str
+    id: str
+    type: str | None
+    why: str
+    place: int
+
+
+Part = Decoded | Unreadable | Invalid
+
+
+def decode(body: bytes) -> list[Part]:
+    """What a message holds, in its order. Never raises: what cannot be used comes as `Unreadable` or `Invalid`."""
+    if len(body) > MAX_MESSAGE_BYTES:
+        return [Unreadable(f"a message may have 1 MiB at most, this one has {len(body):,} bytes", 0)]
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return [_beyond_json(body, str(error))]
+    nulls = b"null" in body
+    if not isinstance(content, list):
+        return [_part(content, 0, nulls)]
+    if not 1 <= len(content) <= MAX_BATCH:
+        return [
+            Unreadable(f"an array must hold 1 to {MAX_BATCH:,} events, this one holds {len(content):,}", 0)
+        ]
+    return [_part(element, place, nulls) for place, element in enumerate(content)]
+
+
+def command_name(type_: str | None) -> str | None:
+    """`coins.TopUp.v1` → `TopUp`; None for what is no command's type."""
+    found = _TYPE_NAME.fullmatch(type_ or "")
+    return found[1] if found else None
+
+
+def _part(content: Any, place: int, nulls: bool) -> Part:
+    if nulls and isinstance(content, dict):
+        content = _without_nulls(content)
+    try:
+        event = EVENTS.validate_python(content)
+    except ValidationError as error:
+        return _refused(content, _explain(content, error), place)
+    return Decoded(event, fingerprint(event.data), place)
+
+
+def _refused(content: Any, why: str, place: int) -> Unreadable | Invalid:
+    if isinstance(content, dict):
+        id_, source, type_ = content.get("id"), content.get("source"), content.get("type")
+        if (
+            isinstance(id_, str)
+            and isinstance(source, str)
+            and _ID.fullmatch(id_)
+            and _SOURCE.fullmatch(source)
+        ):
+            return Invalid(source, id_, type_ if isinstance(type_, str) else None, why, place)
+        return Unreadable(f"no usable id and source: {why}", place)
+    return Unreadable(f"an event must be a JSON object, this is {_json_name(content)}", place)
+
+
+def _beyond_json(body: bytes, why: str) -> Unreadable | Invalid:
+    """What strict JSON refuses (a lone surrogate, NaN) may still name its key, so that its sender gets an answer."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return Unreadable(f"not JSON: {why}", 0)
+    return _refused(content, f"not JSON: {why}", 0)
+
+
+def _without_nulls(event: dict[str, Any]) -> dict[str, Any]:
+    """`null` is the same as absent, in the envelope, in `data`, and in the parts of `data` that have fields."""
+    kept = {name: value for name, value in event.items() if value is not None}
+    data = kept.get("data")
+    if isinstance(data, dict):
+        kept["data"] = {
+            name: {key: inner for key, inner in value.items() if inner is not None}
+            if isinstance(value, dict) and name != "details"
+            else value
+            for name, value in data.items()
+            if value is not None
+        }
+    return kept
+
+
+def _explain(content: Any, error: ValidationError) -> str:
+    if isinstance(content, dict) and command_name(_text(content.get("type"))) not in COMMANDS:
+        return f"type: {_short(content.get('type'))} is no command; they are coins.<Command>.v1, as in coins.TopUp.v1"
+    faults = [
+        fault
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        if fault["type"] != "default_factory_not_called"
+    ]
+    said = []
+    for fault in faults[:_SHOWN_ERRORS]:
+        location = [str(part) for part in fault["loc"] if not str(part).startswith("coins.")]
+        message = "is not a field here; remove it" if fault["type"] == "extra_forbidden" else fault["msg"]
+        said.append(f"{'.'.join(location) or 'event'}: {message.removeprefix('Value error, ')}")
+    if len(faults) > _SHOWN_ERRORS:
+        said.append(f"and {len(faults) - _SHOWN_ERRORS} more")
+    return "; ".join(_printable(part) for part in said)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _short(value: Any) -> str:
+    return _printable(repr(value)[:80])
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:500]
+
+
+def _json_name(value: Any) -> str:
+    names = {str: "a text", int: "a number", float: "a number", bool: "a boolean", list: "an array"}
+    return names.get(type(value), "null")

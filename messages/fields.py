@@ -1,0 +1,126 @@
+"""The types that fields of messages have: what is allowed, said once (CONTRACT §3, "Messages in").
+
+All checks work alike on values from JSON and on Python values. Integers are strict: `3.0`, `true` and `"3"` are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, StringConstraints
+
+MAX_AMOUNT = 10**15
+MAX_DEVICES = 500
+FIRST_YEAR, LAST_YEAR = 2000, 2100
+MAX_FACTOR = 1_000_000
+
+NAME_PATTERN = r"[A-Za-z0-9_-]{1,64}"
+SOURCE_PATTERN = rf"^{NAME_PATTERN}(/[A-Za-z0-9_.-]{{1,63}})?$"
+NO_NUL = r"^[^\x00]*$"
+MESSAGE_ID_PATTERN = r"^[ -~]{1,128}$"
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_DECIMAL = re.compile(r"\d{1,16}(\.\d{1,6})?")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+")
+
+
+def parse_time(value: Any) -> datetime:
+    """A moment in UTC from RFC 3339 text with a zone, or from an aware datetime; years 2000 to 2100."""
+    if isinstance(value, str):
+        if not _RFC3339.fullmatch(value):
+            raise ValueError("a time must be RFC 3339 with a zone, as in 2026-11-22T08:00:00Z")
+        value = datetime.fromisoformat(value.upper())
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError("a time must be RFC 3339 text with a zone, as in 2026-11-22T08:00:00Z")
+    try:
+        moment: datetime = value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"the year must lie between {FIRST_YEAR} and {LAST_YEAR}") from None
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"the year must lie between {FIRST_YEAR} and {LAST_YEAR}")
+    return moment
+
+
+def time_text(moment: datetime) -> str:
+    """RFC 3339 in UTC with a `Z`, microseconds only where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _decimal_text(value: Any) -> str:
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+        raise ValueError('a decimal must be text with at most 6 places, as in "1.25"')
+    exact = Decimal(value)
+    return format(exact.normalize() if exact else Decimal(0), "f")
+
+
+def _factor(value: str) -> str:
+    if Decimal(value) > MAX_FACTOR:
+        raise ValueError(f"must be at most {MAX_FACTOR}")
+    return value
+
+
+def _email(value: str) -> str:
+    if value and not _EMAIL.fullmatch(value):
+        raise ValueError("must be an e-mail address, as in li.na@acme.example")
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _zone(value: str) -> str:
+    if value:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be a zone of the IANA database, as in Asia/Shanghai") from None
+    return value
+
+
+def _not_zero(value: int) -> int:
+    if value == 0:
+        raise ValueError("must not be 0")
+    return value
+
+
+_Item = TypeVar("_Item", bound=Hashable)
+
+
+def _unique(values: list[_Item]) -> list[_Item]:
+    if len(set(values)) != len(values):
+        raise ValueError("must not name the same one twice")
+    return values
+
+
+Integer = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+Amount = Annotated[Integer, Field(ge=1, le=MAX_AMOUNT)]
+AmountOrZero = Annotated[Integer, Field(ge=0, le=MAX_AMOUNT)]
+SignedAmount = Annotated[Integer, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT), AfterValidator(_not_zero)]
+Quantity = Annotated[Integer, Field(ge=1, le=10_000)]
+CycleNumber = Annotated[Integer, Field(ge=1, le=1_000_000)]
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+DeviceId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]
+TransactionNumber = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Devices = Annotated[list[DeviceId], Field(min_length=1, max_length=MAX_DEVICES), AfterValidator(_unique)]
+
+Text = Annotated[str, StringConstraints(max_length=500, pattern=NO_NUL)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
+ShortText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
+Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_email)]
+Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(parse_time, json_schema_input_type=str),
+    PlainSerializer(time_text, return_type=str),
+]
+DecimalText = Annotated[str, BeforeValidator(_decimal_text, json_schema_input_type=str)]
+Factor = Annotated[DecimalText, AfterValidator(_factor)]
+MessageId = Annotated[str, StringConstraints(pattern=MESSAGE_ID_PATTERN)]
+Source = Annotated[str, StringConstraints(pattern=SOURCE_PATTERN)]

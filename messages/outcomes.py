@@ -1,0 +1,47 @@
+"""Reading outcomes back: what a producer does before it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+
+from messages.errors import EdgeUnavailable
+from messages.publisher import connect
+from messages.streams import outcomes_stream
+
+
+class OutcomeReader:
+    """Reads a producer's outcomes from where the stream ends when this is made: make it before you send.
+
+    Raises EdgeUnavailable where the server cannot be reached.
+    """
+
+    def __init__(self, url: str, producer: str, *, timeout_seconds: float = 5.0) -> None:
+        self._client = connect(url, timeout_seconds=timeout_seconds, retries=3)
+        self._stream = outcomes_stream(producer)
+        try:
+            last: Any = self._client.xrevrange(self._stream, count=1)
+        except redis.RedisError as error:
+            raise EdgeUnavailable(f"outcomes cannot be read ({error})") from error
+        self._position: Any = last[0][0] if last else "0-0"
+
+    def read(self, *, within_seconds: float) -> Iterator[bytes]:
+        """Outcome events as JSON, in order, until none has come for `within_seconds`."""
+        deadline = time.monotonic() + within_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            block = max(1, int(min(left, 1.0) * 1000))
+            try:
+                found: Any = self._client.xread({self._stream: self._position}, count=1_000, block=block)
+            except redis.RedisError as error:
+                raise EdgeUnavailable(f"outcomes cannot be read ({error})") from error
+            for _, entries in found or ():
+                for position, fields in entries:
+                    self._position = position
+                    yield fields[b"event"]
+                deadline = time.monotonic() + within_seconds
+
+    def close(self) -> None:
+        self._client.close()

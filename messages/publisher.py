@@ -1,0 +1,208 @@
+"""The Python producer: build a command, publish it, read what became of it.
+
+    from messages import Publisher, TopUp, event
+
+    with Publisher("redis://localhost:6379", producer="device-mgmt") as publisher:
+        publisher.send(event(TopUp(account="acme", amount=500), source="device-mgmt"))
+
+Any client of the queue's server can do the same with no code of ours; see the README of this folder.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, Self
+
+import redis
+from pydantic import ValidationError
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from messages.commands import Command, type_of
+from messages.envelope import EVENT_OF, MAX_BATCH, MAX_MESSAGE_BYTES, Event, encode
+from messages.errors import EdgeUnavailable, EventInvalid
+from messages.streams import commands_stream, partition_of
+
+PIPELINED = 1_000
+
+
+class Message(NamedTuple):
+    """Bytes for one partition: one event, or an array of events."""
+
+    body: bytes
+    partition: int = 0
+    signature: str | None = None
+
+
+class Edge(Protocol):
+    """A queue that commands can be written to. It has returned only when the server has confirmed all of them.
+
+    Raises EdgeUnavailable, after which any part of the messages may have arrived.
+    """
+
+    def publish(self, messages: Sequence[Message]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def event(
+    command: Command,
+    *,
+    source: str,
+    id: str | None = None,
+    **attributes: Any,
+) -> Event[Any]:
+    """The command in its envelope. Without an id it gets a new one; to repeat a command, repeat its id.
+
+    `attributes` are the optional ones: time, expirytime, partitionkey, actor, traceparent.
+    Raises EventInvalid.
+    """
+    type_ = type_of(type(command).__name__)
+    try:
+        made: Event[Any] = EVENT_OF[type_](
+            specversion="1.0",
+            id=id or str(uuid.uuid4()),
+            source=source,
+            type=type_,
+            data=command,
+            **attributes,
+        )
+    except ValidationError as error:
+        raise EventInvalid(
+            "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        ) from None
+    return made
+
+
+class Publisher:
+    """Writes commands to the edge.
+
+    Parameters
+        url: of the Redis or Valkey, `redis://…`, `rediss://…` or `unix://…`.
+        producer: whose stream to write to; without one the common stream is used (no producers file).
+        partitions: the same number that the system runs with (`COINS_PARTITIONS`).
+        timeout_seconds: how long a write may take before EdgeUnavailable is raised.
+    """
+
+    def __init__(
+        self, url: str, *, producer: str | None = None, partitions: int = 1, timeout_seconds: float = 5.0
+    ) -> None:
+        self._edge: Edge = RedisEdge(url, producer=producer, timeout_seconds=timeout_seconds)
+        self._partitions = partitions
+
+    def send(self, command: Event[Any]) -> None:
+        """Publish one command. Raises EdgeUnavailable."""
+        self.send_many([command])
+
+    def send_many(self, commands: Iterable[Event[Any]]) -> None:
+        """Publish each command as a message of its own, pipelined, in order within a partition."""
+        for some in _portions((self._message(command) for command in commands), PIPELINED):
+            self._edge.publish(some)
+
+    def send_batch(self, commands: Iterable[Event[Any]], *, size: int = 500) -> None:
+        """Publish the commands as arrays of up to `size` (1–1,000): the fastest way in. Order holds within a partition."""
+        if not 1 <= size <= MAX_BATCH:
+            raise EventInvalid(f"size: an array holds 1 to {MAX_BATCH:,} events, not {size}")
+        by_partition: dict[int, list[bytes]] = {}
+        for command in commands:
+            partition = partition_of(command.partitionkey, self._partitions)
+            by_partition.setdefault(partition, []).append(encode(command))
+        messages = (
+            Message(body, partition)
+            for partition, events in by_partition.items()
+            for body in arrays(events, size)
+        )
+        for some in _portions(messages, 16):
+            self._edge.publish(some)
+
+    def send_raw(self, messages: Sequence[Message]) -> None:
+        """Publish bytes as they are, valid or not."""
+        for some in _portions(messages, PIPELINED):
+            self._edge.publish(some)
+
+    def close(self) -> None:
+        self._edge.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _message(self, command: Event[Any]) -> Message:
+        return Message(encode(command), partition_of(command.partitionkey, self._partitions))
+
+
+class RedisEdge:
+    """Commands into Redis or Valkey streams: `XADD coins:commands:<partition>:<producer> * event <json>`."""
+
+    def __init__(self, url: str, *, producer: str | None = None, timeout_seconds: float = 5.0) -> None:
+        self._client = connect(url, timeout_seconds=timeout_seconds)
+        self._producer = producer
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        # Not retried by the client: a repeated XADD would be a second delivery. The ledger would know it by
+        # its key, but who repeats should be whoever knows whether it still matters.
+        pipeline = self._client.pipeline(transaction=False)
+        for message in messages:
+            fields: dict[Any, Any] = {"event": message.body}
+            if message.signature is not None:
+                fields["signature"] = message.signature
+            pipeline.xadd(commands_stream(message.partition, self._producer), fields)
+        try:
+            pipeline.execute()
+        except redis.RedisError as error:
+            raise EdgeUnavailable(
+                f"the commands were not confirmed ({error}); send them again with the same ids"
+            ) from error
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 0) -> redis.Redis:
+    """A client with time-outs. Raises EdgeUnavailable where the URL is none."""
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), retries),
+            protocol=2,
+        )
+    except ValueError as error:
+        raise EdgeUnavailable(
+            f"{url!r} is no address of a queue ({error}); use redis://… or unix://…"
+        ) from None
+
+
+def arrays(events: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Events as arrays of up to `size`, none beyond 1 MiB."""
+    waiting: list[bytes] = []
+    held = 2
+    for one in events:
+        if waiting and (len(waiting) == size or held + len(one) + 1 > MAX_MESSAGE_BYTES):
+            yield b"[" + b",".join(waiting) + b"]"
+            waiting, held = [], 2
+        waiting.append(one)
+        held += len(one) + 1
+    if waiting:
+        yield b"[" + b",".join(waiting) + b"]"
+
+
+def _portions(messages: Iterable[Message], size: int) -> Iterator[list[Message]]:
+    portion: list[Message] = []
+    for message in messages:
+        portion.append(message)
+        if len(portion) == size:
+            yield portion
+            portion = []
+    if portion:
+        yield portion

@@ -1,0 +1,31 @@
+"""Where commands go in and events come out, by name (CONTRACT §3, "Transport", and §7)."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+COMMANDS = "coins:commands:"
+EVENTS = "coins:events"
+_COMMANDS_STREAM = re.compile(r"coins:commands:(\d{1,4})(?::([A-Za-z0-9_-]{1,64}))?")
+
+
+def partition_of(partitionkey: str | None, partitions: int) -> int:
+    """The partition of a message: CRC-32 of its partition key, and 0 where it has none."""
+    return zlib.crc32(partitionkey.encode()) % partitions if partitionkey else 0
+
+
+def commands_stream(partition: int, producer: str | None = None) -> str:
+    """The stream a producer writes to; without a producer the common one of the partition."""
+    return f"{COMMANDS}{partition}:{producer}" if producer else f"{COMMANDS}{partition}"
+
+
+def read_commands_stream(stream: str) -> tuple[int, str | None] | None:
+    """Partition and producer of a commands stream's name; None where it is no such name."""
+    found = _COMMANDS_STREAM.fullmatch(stream)
+    return (int(found[1]), found[2]) if found else None
+
+
+def outcomes_stream(producer: str) -> str:
+    """The stream a producer reads its outcomes from."""
+    return f"{EVENTS}:{producer}"

@@ -1,0 +1,19 @@
+"""Faults of the processes around the ledger. Business refusals are never exceptions: they are outcomes."""
+
+from __future__ import annotations
+
+
+class WorkersError(Exception):
+    """The root of this package's faults."""
+
+
+class SettingsInvalid(WorkersError):
+    """A setting has a value that cannot be used; the message names it and says what to do."""
+
+
+class NotReady(WorkersError):
+    """A server that is needed cannot be reached (the command line exits 3)."""
+
+
+class PartitionLost(WorkersError):
+    """Another worker has taken the partition over, or somebody moved a position: what was read is void."""
