@@ -48,8 +48,7 @@ POLL_SECONDS = 0.02
 LONGEST_ADDRESS = 75
 PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9/._+-]+")  # no URL and no list of hosts reads anything else into these
 
-# Written to postgresql.conf, to be changed there: heavy batch writes on a small machine. The collation gives
-# the same order of texts everywhere, and is the fastest.
+# Written to postgresql.conf, to be changed there. The collation is the same everywhere, and the fastest.
 INITDB = f"""
     -U {DATABASE} --auth-local=trust --auth-host=reject --no-instructions
     --encoding=UTF8 --locale=C --locale-provider=builtin --builtin-locale=C.UTF-8
@@ -329,7 +328,8 @@ class EmbeddedServers:
 def servers(data_dir: Path, *, durable: bool = True) -> EmbeddedServers:
     """PostgreSQL and Valkey with their data under `data_dir`, not yet started.
 
-    `durable=False` is for tests alone: nothing is forced to disk, a power cut may lose everything.
+    Starting ends whatever runs there: a directory that others use too is to be held (`up.exclusive`) first.
+    `durable=False` is for tests alone: nothing is forced to disk.
     """
     postgres = EmbeddedPostgres(data_dir, durable=durable)
     return EmbeddedServers(postgres, EmbeddedValkey(data_dir, durable=durable))

@@ -32,15 +32,13 @@ FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 5.0
 STEADY_SECONDS = 30.0
 STOP_SECONDS = 10.0
-LOG_BYTES = 10_000_000
-LOG_END_BYTES = 2_000
+LOG_BYTES, LOG_END_BYTES = 10_000_000, 2_000
 
 
 def say(line: str) -> None:
     """Write one line for people to stderr; a terminal that is gone is no reason to fail."""
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
 
 
 def never() -> bool:
@@ -254,10 +252,9 @@ class Supervisor:
             code = wait_for(self._spawn(watched), interrupted=self._interrupted)
         finally:
             _end([watched])
-        if code == 0:
-            return
-        fault = ChildMisconfigured if code == WRONG_SETTINGS else PreparationFailed
-        raise fault(f"{child.name} {_how_it_ended(code)}; {end_of_log(watched.log)}")
+        if code != 0:
+            fault = ChildMisconfigured if code == WRONG_SETTINGS else PreparationFailed
+            raise fault(f"{child.name} {_how_it_ended(code)}; {end_of_log(watched.log)}")
 
     def wait_ready(self, timeout_seconds: float = 60.0, *names: str) -> None:
         """Wait until the named children (or all) are ready. Raises ChildNotReady, ChildMisconfigured."""
@@ -269,9 +266,8 @@ class Supervisor:
                 raise Interrupted("asked to stop")
             if time.monotonic() > deadline:
                 late = ", ".join(watched.child.name for watched in waiting)
-                raise ChildNotReady(
-                    f"not ready after {timeout_seconds:g} s: {late}; {end_of_log(waiting[0].log)}"
-                )
+                log = end_of_log(waiting[0].log)
+                raise ChildNotReady(f"not ready after {timeout_seconds:g} s: {late}; {log}")
             time.sleep(POLL_SECONDS)
 
     def check(self) -> None:
@@ -333,7 +329,7 @@ class Supervisor:
         watched.ready.unlink(missing_ok=True)
         environment = {**os.environ, **self._environment, **watched.child.environment}
         environment |= {SUPERVISOR_FD: str(self._pipe[0]), READY_FILE: str(watched.ready)}
-        process = spawn(watched.child.command, watched.log, environment, pass_fds=(self._pipe[0],))
+        process = spawn(watched.child.command, watched.log, environment, pass_fds=self._pipe[:1])
         watched.process, watched.started_at = process, time.monotonic()
         watched.pid_file.write_text(f"{process.pid}\n", encoding="ascii")
         return process
@@ -379,9 +375,7 @@ def _run_dir(data_dir: Path) -> Path:
 
 
 def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
 
 
 def _end(all_watched: Iterable[_Watched]) -> None:

@@ -167,7 +167,6 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
-        lock.truncate(0)
 
 
 def write_whole(path: Path, values: Mapping[str, str]) -> None:

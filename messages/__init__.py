@@ -1,64 +1,64 @@
-"""What a producer needs: commands as models, their envelope, a publisher, outcomes. Start with `Publisher`."""
+"""What a producer needs: commands as models, their envelope, a publisher, outcomes. Start with `Publisher`.
 
-from messages.commands import COMMANDS as COMMANDS
-from messages.commands import (
-    Adjust,
-    CloseAccount,
-    Command,
-    Cycle,
-    DebitForDeviceOnboarding,
-    Money,
-    OpenAccount,
-    PutPlan,
-    Refund,
-    ReleaseDevice,
-    Renewal,
-    ResumeAccount,
-    ReverseTopUp,
-    SetCreditLimit,
-    SuspendAccount,
-    TopUp,
-    Transfer,
-    UpdateAccount,
-)
-from messages.envelope import Event
-from messages.errors import EdgeUnavailable, EventInvalid, MessagesError, OutcomeTimeout
-from messages.events import CommandApplied, CommandRejected, Outcome
-from messages.outcomes import OutcomeReader
-from messages.publisher import Message, Publisher, event
-from messages.reasons import Reason
+Names are imported when they are first used: whoever needs one reason need not wait for the client of a server.
+"""
 
-__all__ = [
-    "COMMANDS",
-    "Adjust",
-    "CloseAccount",
-    "Command",
-    "CommandApplied",
-    "CommandRejected",
-    "Cycle",
-    "DebitForDeviceOnboarding",
-    "EdgeUnavailable",
-    "Event",
-    "EventInvalid",
-    "Message",
-    "MessagesError",
-    "Money",
-    "OpenAccount",
-    "Outcome",
-    "OutcomeReader",
-    "OutcomeTimeout",
-    "Publisher",
-    "PutPlan",
-    "Reason",
-    "Refund",
-    "ReleaseDevice",
-    "Renewal",
-    "ResumeAccount",
-    "ReverseTopUp",
-    "SetCreditLimit",
-    "SuspendAccount",
-    "TopUp",
-    "Transfer",
-    "UpdateAccount",
-    "event",
-]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from messages.commands import COMMANDS as COMMANDS
+    from messages.commands import Adjust as Adjust
+    from messages.commands import CloseAccount as CloseAccount
+    from messages.commands import Command as Command
+    from messages.commands import Cycle as Cycle
+    from messages.commands import DebitForDeviceOnboarding as DebitForDeviceOnboarding
+    from messages.commands import Money as Money
+    from messages.commands import OpenAccount as OpenAccount
+    from messages.commands import PutPlan as PutPlan
+    from messages.commands import Refund as Refund
+    from messages.commands import ReleaseDevice as ReleaseDevice
+    from messages.commands import Renewal as Renewal
+    from messages.commands import ResumeAccount as ResumeAccount
+    from messages.commands import ReverseTopUp as ReverseTopUp
+    from messages.commands import SetCreditLimit as SetCreditLimit
+    from messages.commands import SuspendAccount as SuspendAccount
+    from messages.commands import TopUp as TopUp
+    from messages.commands import Transfer as Transfer
+    from messages.commands import UpdateAccount as UpdateAccount
+    from messages.envelope import Event as Event
+    from messages.errors import EdgeUnavailable as EdgeUnavailable
+    from messages.errors import EventInvalid as EventInvalid
+    from messages.errors import MessagesError as MessagesError
+    from messages.errors import OutcomeTimeout as OutcomeTimeout
+    from messages.events import CommandApplied as CommandApplied
+    from messages.events import CommandRejected as CommandRejected
+    from messages.events import Outcome as Outcome
+    from messages.outcomes import OutcomeReader as OutcomeReader
+    from messages.publisher import Message as Message
+    from messages.publisher import Publisher as Publisher
+    from messages.publisher import event as event
+    from messages.reasons import Reason as Reason
+
+_ROOMS = {
+    "errors": ("EdgeUnavailable", "EventInvalid", "MessagesError", "OutcomeTimeout"),
+    "envelope": ("Event",),
+    "events": ("CommandApplied", "CommandRejected", "Outcome"),
+    "outcomes": ("OutcomeReader",),
+    "publisher": ("Message", "Publisher", "event"),
+    "reasons": ("Reason",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Names that are in no other room are commands."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    room = importlib.import_module(f"messages.{_ROOM_OF.get(name, 'commands')}")
+    try:
+        return getattr(room, name)
+    except AttributeError:
+        raise AttributeError(f"module 'messages' has no attribute {name!r}") from None

@@ -275,6 +275,10 @@ COMMANDS: dict[str, type[Command]] = {
 }
 
 
+# Fields that name an account, in any command.
+ACCOUNT_FIELDS = ("account", "parent", "from_account", "to_account", "ordered_by")
+
+
 def type_of(name: str) -> str:
     """The CloudEvents type of a command's name: `TopUp` → `coins.TopUp.v1`."""
     return f"coins.{name}.v1"

@@ -1,0 +1,231 @@
+"""`coins do`: one command by hand. What it takes is read from the command's model."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from console.cli.processes import DataDir
+
+TIMEOUT_SECONDS = 30.0
+
+
+def _complete_command(incomplete: str) -> list[str]:
+    from messages.commands import COMMANDS
+
+    return [name for name in COMMANDS if name.lower().startswith(incomplete.lower())]
+
+
+def _complete_field(ctx: typer.Context, incomplete: str) -> list[str]:
+    from messages.commands import COMMANDS
+
+    model = COMMANDS.get(ctx.params.get("command") or "")
+    if model is None:
+        return []
+    return [f"{name}=" for name in model.model_fields if name.startswith(incomplete)]
+
+
+def do(
+    command: Annotated[
+        str | None,
+        typer.Argument(
+            help="Its name, as in TopUp; without one they are listed.", autocompletion=_complete_command
+        ),
+    ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(help="FIELD=VALUE …; without any they are listed.", autocompletion=_complete_field),
+    ] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="Its id; give the same one to repeat a command safely.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the outcome event.")] = False,
+    data: DataDir = None,
+) -> None:
+    """Do one command by hand: shows names and balances, asks, sends, waits, shows them again.
+
+    Lists are separated by commas, fields of fields by dots.
+
+    Example: coins do TopUp account=acme amount=500 reference=WIRE-881
+
+    Example: coins do PutPlan plan=year name="One year" kind=onboarding price=10 cycle.unit=year cycle.count=1
+    """
+    from messages.commands import COMMANDS
+
+    if command is None:
+        _list_commands()
+        return
+    model = COMMANDS.get(command)
+    if model is None:
+        raise typer.BadParameter(
+            f"{command} is no command; they are {', '.join(COMMANDS)}", param_hint="COMMAND"
+        )
+    if not fields:
+        _list_fields(model)
+        return
+    made = _make(model, fields)
+    _carry_out(made, id_, yes, json_, data)
+
+
+def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) -> None:
+    from messages.commands import ACCOUNT_FIELDS
+    from messages.envelope import encode
+    from messages.outcomes import OutcomeReader
+    from messages.publisher import Publisher, event
+    from workers.settings import load
+
+    settings = load(data)
+    named = list(dict.fromkeys(value for name in ACCOUNT_FIELDS if (value := getattr(made, name, None))))
+    before = _figures(settings.database, named)
+    sent = event(made, source="cli", id=id_, actor=getpass.getuser())
+    typer.echo(f"{type(made).__name__}  id {sent.id}", err=True)
+    for name, value in sorted(json.loads(encode(sent))["data"].items()):
+        typer.echo(f"  {name:14} {value}", err=True)
+    for line in before.values():
+        typer.echo(f"  {line}", err=True)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("there is nobody to ask; give --yes", param_hint="--yes")
+        typer.confirm("Send it?", abort=True, err=True)
+    reader = OutcomeReader(settings.edge, "cli")
+    with Publisher(settings.edge, producer="cli", partitions=settings.partitions) as publisher:
+        publisher.send(sent)
+    outcome = _outcome_of(reader, sent.id)
+    reader.close()
+    said = outcome["data"]
+    if as_json:
+        typer.echo(json.dumps(outcome))
+    else:
+        what = "applied" if said["reason"] is None else f"rejected: {said['reason']}"
+        duplicate = " (decided before, nothing was done now)" if said["duplicate"] else ""
+        typer.echo(f"{what}{duplicate}" + (f"  {said['transaction']}" if said["transaction"] else ""))
+        if said["message"]:
+            typer.echo(said["message"])
+    for line in _figures(settings.database, named).values():
+        typer.echo(f"  {line}", err=True)
+    typer.echo(f"to repeat it safely: --id {sent.id}", err=True)
+    if said["reason"] is not None:
+        raise typer.Exit(4)
+
+
+def _outcome_of(reader: Any, id_: str) -> dict[str, Any]:
+    for outcome in reader.read(within_seconds=TIMEOUT_SECONDS):
+        event: dict[str, Any] = json.loads(outcome)
+        if event["causationid"] == id_ and event["data"]["command"]["source"] == "cli":
+            return event
+    typer.echo(
+        f"coins: no outcome within {TIMEOUT_SECONDS:g} s; is a worker running? see `coins health`. "
+        f"It may still be decided: repeat it with --id {id_}.",
+        err=True,
+    )
+    raise typer.Exit(1)
+
+
+def _figures(database_url: str, accounts: list[str]) -> dict[str, str]:
+    """A line for each account that exists: name, credit, available."""
+    from ledger.database import connect
+
+    with connect(database_url, name="do") as connection:
+        rows = connection.execute(
+            "SELECT account, name, funding, credit, credit + credit_limit - frozen FROM account "
+            "WHERE account = ANY(%b) AND parent IS NOT NULL",
+            (accounts,),
+        ).fetchall()
+    lines = {}
+    for account, name, funding, credit, available in rows:
+        figures = (
+            "draws on its master" if funding == "shared" else f"credit {credit:,}  available {available:,}"
+        )
+        lines[account] = f"{account} ({name})  {figures}"
+    return lines
+
+
+def _make(model: Any, fields: list[str]) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(parse(model, fields))
+    except ValidationError as error:
+        said = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'command'}: {fault['msg']}" for fault in error.errors()
+        )
+        raise typer.BadParameter(
+            f"{said}. See `coins do {model.__name__}`.", param_hint="FIELD=VALUE"
+        ) from None
+
+
+def parse(model: Any, fields: list[str]) -> dict[str, Any]:
+    """FIELD=VALUE texts as the values that the model wants."""
+    values: dict[str, Any] = {}
+    for one in fields:
+        name, given, text = one.partition("=")
+        if not given:
+            raise typer.BadParameter(f"{one}: write it as FIELD=VALUE", param_hint="FIELD=VALUE")
+        outer, _, inner = name.partition(".")
+        known = model.model_fields.get(outer)
+        if known is None:
+            raise typer.BadParameter(
+                f"{outer} is no field of {model.__name__}; they are {', '.join(model.model_fields)}",
+                param_hint="FIELD=VALUE",
+            )
+        value = _value(text, known.annotation if not inner else _inner(known.annotation, inner))
+        if inner:
+            values.setdefault(outer, {})[inner] = value
+        else:
+            values[outer] = value
+    return values
+
+
+def _value(text: str, annotation: Any) -> Any:
+    shown = repr(annotation)
+    if text[:1] in "{[" and text[:1]:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    if "list[" in shown:
+        return [part for part in text.split(",") if part]
+    if "'int'" in shown and text.lstrip("-").isdigit():
+        return int(text)
+    if "'bool'" in shown and text in ("true", "false"):
+        return text == "true"
+    return text
+
+
+def _inner(annotation: Any, name: str) -> Any:
+    for part in getattr(annotation, "__args__", (annotation,)):
+        if hasattr(part, "model_fields") and name in part.model_fields:
+            return part.model_fields[name].annotation
+    return str
+
+
+def _list_commands() -> None:
+    from messages.commands import COMMANDS
+
+    for name, model in COMMANDS.items():
+        typer.echo(f"{name:26} {(model.__doc__ or '').splitlines()[0]}")
+
+
+def _list_fields(model: Any) -> None:
+    typer.echo(f"{model.__name__}: {(model.__doc__ or '').strip()}")
+    for name, field in model.model_fields.items():
+        kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
+        needed = (
+            "needed"
+            if field.is_required()
+            else f"default {field.default}"
+            if field.default is not None
+            else ""
+        )
+        typer.echo(f"  {name:16} {_short(kind):24} {needed:16} {field.description or ''}".rstrip())
+
+
+def _short(kind: str) -> str:
+    for noise in ("typing.", "messages.commands.", "messages.fields.", " | None"):
+        kind = kind.replace(noise, "")
+    return kind.partition("[")[2].partition(",")[0] if kind.startswith("Annotated[") else kind

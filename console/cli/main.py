@@ -1,0 +1,58 @@
+"""The command line `coins`: which verbs there are, and what their failures mean. Each verb is in a file of its own kind.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not ready, 4 a command was rejected, 5 verification found a difference.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from console.cli import processes, sending, system
+from ledger.errors import DatabaseUnavailable, LedgerError, QueryInvalid, SchemaOutdated
+from messages.errors import EdgeUnavailable, EventInvalid, MessagesError
+from workers.errors import NotReady, SettingsInvalid, WorkersError
+
+FAILED, WRONG_USAGE, NOT_READY, REJECTED, DIFFERENT = 1, 2, 3, 4, 5
+
+app = typer.Typer(
+    name="coins",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Prepaid credits: commands in, a double-entry ledger, outcomes out.\n\n"
+    "Begin with `coins demo`, or with `coins up` and, in another terminal, `coins do OpenAccount account=acme "
+    'parent=platform kind=enterprise name="Acme"`.',
+)
+
+for module in (processes, sending, system):
+    module.register(app)
+
+
+def main() -> None:
+    """Run a verb; a fault ends with one line on stderr and the exit code that belongs to it."""
+    try:
+        app()
+    except (SettingsInvalid, QueryInvalid, EventInvalid) as error:
+        _end(error, WRONG_USAGE)
+    except (NotReady, DatabaseUnavailable, SchemaOutdated, EdgeUnavailable) as error:
+        _end(error, NOT_READY)
+    except (LedgerError, WorkersError, MessagesError) as error:
+        _end(error, FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _end(error: Exception, code: int) -> None:
+    typer.echo(f"coins: {error}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Verbs about the system itself: health, contract, config."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from console.cli.processes import DataDir
+
+NOT_READY = 3
+Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(health)
+    app.command()(contract)
+    app.command()(config)
+
+
+def health(
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False, data: DataDir = None
+) -> None:
+    """Whether everything runs: exits 0 when commands are taken and answered, 3 when not, and says what is missing."""
+    from workers.health import examine
+    from workers.settings import load
+
+    checks = examine(load(data))
+    ready = all(check.ok for check in checks)
+    if json_:
+        typer.echo(json.dumps({"ready": ready, "checks": [check._asdict() for check in checks]}))
+    else:
+        for check in checks:
+            typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:16} {check.detail}")
+    if not ready:
+        raise typer.Exit(NOT_READY)
+
+
+def contract(
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="The AsyncAPI 3 document instead.")] = False,
+) -> None:
+    """The contract for machines: JSON Schema of every message.
+
+    Example: coins contract > schemas.json
+    """
+    from messages.contract import asyncapi_document, schemas
+
+    typer.echo(json.dumps(asyncapi_document() if asyncapi else schemas(), indent=2))
+
+
+def config(
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False, data: DataDir = None
+) -> None:
+    """Every setting, where it comes from, and what it is for; secrets are hidden."""
+    from workers.settings import SECRETS, Settings, load_with_sources
+
+    settings, sources = load_with_sources(data)
+    shown = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        hidden = "********" if value is not None and name in SECRETS else value
+        shown[name.upper()] = {
+            "value": hidden if hidden is None or isinstance(hidden, int) else str(hidden),
+            "source": sources[name],
+        }
+    if json_:
+        typer.echo(json.dumps(shown))
+        return
+    for name, one in shown.items():
+        about = Settings.model_fields[name.lower()].description or ""
+        typer.echo(
+            f"COINS_{name:16} {one['value'] if one['value'] is not None else '-'!s:24} {one['source']:14} {about}"
+        )

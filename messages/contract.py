@@ -1,0 +1,113 @@
+"""The contract for machines: JSON Schemas of everything that goes in and comes out, and the AsyncAPI 3 document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from messages.commands import COMMANDS, type_of
+from messages.envelope import EVENT_OF, MAX_BATCH
+from messages.events import EVENT_MODELS
+from messages.reasons import Reason
+
+CONTENT_TYPE = "application/cloudevents+json"
+_DEFINITIONS = "#/components/schemas/{model}"
+
+
+def schemas() -> dict[str, Any]:
+    """One JSON Schema document (2020-12): every command event, a batch of them, and every event that comes out."""
+    commands = [EVENT_OF[type_of(name)] for name in COMMANDS]
+    _, document = models_json_schema(
+        [
+            *((model, "validation") for model in commands),
+            *((model, "serialization") for model in EVENT_MODELS),
+        ],
+        title="coinworks",
+        ref_template="#/$defs/{model}",
+    )
+    definitions = document["$defs"]
+    definitions["Reason"] = {"type": "string", "enum": [reason.value for reason in Reason]}
+    definitions["Message"] = {
+        "description": f"One event, or an array of 1 to {MAX_BATCH:,} of them; at most 1 MiB.",
+        "oneOf": [
+            {"$ref": "#/$defs/CommandEvent"},
+            {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MAX_BATCH,
+                "items": {"$ref": "#/$defs/CommandEvent"},
+            },
+        ],
+    }
+    definitions["CommandEvent"] = {"oneOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in commands]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "coinworks: commands in, events out",
+        "$ref": "#/$defs/Message",
+        "$defs": definitions,
+    }
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """AsyncAPI 3.0: the channels of the edge, who sends and who receives there, and the messages."""
+    definitions = schemas()["$defs"]
+    messages = {
+        name: _message(f"{name}Event", (model.__doc__ or "").strip(), type_of(name))
+        for name, model in COMMANDS.items()
+    }
+    events = {
+        model.__name__: _message(model.__name__, (model.__doc__ or "").strip(), f"coins.{model.__name__}.v1")
+        for model in EVENT_MODELS
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "coinworks",
+            "version": "1",
+            "description": "Commands go in as CloudEvents; exactly one outcome comes back for each.",
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "channels": {
+            "commands": {
+                "address": "coins:commands:{partition}:{producer}",
+                "description": "A Redis or Valkey stream: XADD <address> * event <json>.",
+                "parameters": {
+                    "partition": {"description": "crc32(partitionkey) mod COINS_PARTITIONS; 0 without a key"},
+                    "producer": {"description": "the producer's name"},
+                },
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+            },
+            "outcomes": {
+                "address": "coins:events:{producer}",
+                "description": "A Redis or Valkey stream with the fields event and type.",
+                "parameters": {"producer": {"description": "the producer's name"}},
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in events},
+            },
+        },
+        "operations": {
+            "sendCommands": {"action": "send", "channel": {"$ref": "#/channels/commands"}},
+            "receiveOutcomes": {"action": "receive", "channel": {"$ref": "#/channels/outcomes"}},
+        },
+        "components": {"messages": {**messages, **events}, "schemas": _moved(definitions)},
+    }
+
+
+def _message(schema: str, summary: str, type_: str) -> dict[str, Any]:
+    return {
+        "name": type_,
+        "summary": summary.splitlines()[0],
+        "contentType": CONTENT_TYPE,
+        "payload": {"$ref": _DEFINITIONS.format(model=schema)},
+    }
+
+
+def _moved(value: Any) -> Any:
+    """The same schemas, referring to each other in their new place."""
+    if isinstance(value, dict):
+        return {key: _moved(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_moved(inner) for inner in value]
+    if isinstance(value, str) and value.startswith("#/$defs/"):
+        return value.replace("#/$defs/", "#/components/schemas/")
+    return value

@@ -1,0 +1,59 @@
+"""The broker: command queues are read from the edge a batch at a time, all other queues are dramatiq's own on Redis."""
+
+from __future__ import annotations
+
+import re
+
+from dramatiq.broker import Consumer
+from dramatiq.brokers.redis import RedisBroker
+
+from messages.publisher import connect
+from workers.edge import PartitionConsumer
+from workers.settings import Settings
+from workers.streams import StreamReader
+
+_COMMAND_QUEUE = re.compile(r"commands-(\d+)")
+
+
+def command_queue(partition: int) -> str:
+    """The dramatiq queue that stands for a partition of the edge."""
+    return f"commands-{partition}"
+
+
+class CoinsBroker(RedisBroker):
+    """Dramatiq's Redis broker, but for command queues, whose consumer is ours.
+
+    Without middleware: retries, time limits and shutdown notifications would acknowledge, drop or interrupt a batch.
+    """
+
+    def __init__(self, settings: Settings, *, owner: str) -> None:
+        super().__init__(client=connect(settings.redis), middleware=[], namespace="coins:jobs")  # type: ignore[no-untyped-call]
+        self._settings = settings
+        self._owner = owner
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Command queues have no delay queue: what the edge delivers is due."""
+        if not _COMMAND_QUEUE.fullmatch(queue_name):
+            super().declare_queue(queue_name)
+        elif queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5_000) -> Consumer:
+        found = _COMMAND_QUEUE.fullmatch(queue_name)
+        if found is None:
+            return super().consume(queue_name, prefetch, timeout)
+        settings = self._settings
+        return PartitionConsumer(
+            queue_name=queue_name,
+            reader=StreamReader(
+                settings.edge,
+                int(found[1]),
+                settings.partitions,
+                common=settings.producers_file is None,
+            ),
+            database_url=settings.database,
+            owner=self._owner,
+            keep_seconds=settings.commands_keep,
+        )

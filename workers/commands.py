@@ -1,0 +1,107 @@
+"""The actor that decides batches of commands, and the process it runs in."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import dramatiq
+import psycopg
+import structlog
+
+from ledger.batch import Batch, Handled
+from ledger.database import connect_for_commands
+from ledger.errors import BatchRaced
+from ledger.handle import handle
+from workers.broker import CoinsBroker, command_queue
+from workers.edge import ACTOR, EdgeBatch
+from workers.process import Process
+from workers.settings import Settings
+
+RACES = 6
+STOP_MILLISECONDS = 8_000
+
+log = structlog.get_logger(__name__)
+
+
+def declare(broker: dramatiq.Broker, connections: Connections) -> Any:
+    """The actor `apply_commands`: only a committed transaction is done."""
+
+    @dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=command_queue(0))
+    def apply_commands(batch: EdgeBatch) -> None:
+        connection = connections.mine()
+        try:
+            handled = apply(connection, batch.batch)
+        except BaseException:
+            connections.give_up()
+            raise
+        batch.committed = True
+        log.debug("batch", batch=repr(batch), commands=handled.commands)
+
+    return apply_commands
+
+
+def apply(
+    connection: psycopg.Connection[Any],
+    batch: Batch,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Handled:
+    """Handle the batch and commit. A lost race is run again; everything else is raised, with nothing done."""
+    for race in range(RACES):
+        # What comes back every time is no race: in the last run the command at fault is looked for.
+        batch.persistent = race == RACES - 1
+        try:
+            handled = handle(connection, batch, clock())
+            connection.commit()
+        except BatchRaced as raced:
+            connection.rollback()
+            log.info(
+                "batch raced, running it again", batch=repr(batch), race=race, why=str(raced).splitlines()[0]
+            )
+            time.sleep(random.uniform(0, 0.02 * 2**race))
+        else:
+            return handled
+    raise BatchRaced(f"{batch!r} lost {RACES} races in a row")
+
+
+class Connections:
+    """A session for each worker thread, made anew after any failure."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._local = threading.local()
+
+    def mine(self) -> psycopg.Connection[Any]:
+        connection: psycopg.Connection[Any] | None = getattr(self._local, "connection", None)
+        if connection is None or connection.closed:
+            connection = self._local.connection = connect_for_commands(self._url, name="worker")
+        return connection
+
+    def give_up(self) -> None:
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+        self._local.connection = None
+
+
+def run(settings: Settings) -> None:
+    """The process `coins worker commands`: takes partitions and applies their commands until it is told to stop."""
+    # The thread that reads ahead must not keep the one that commits waiting for the interpreter.
+    sys.setswitchinterval(0.0005)
+    with Process("worker", settings.database) as process:
+        broker = CoinsBroker(settings, owner=process.name)
+        declare(broker, Connections(settings.database))
+        worker = dramatiq.Worker(broker, worker_threads=min(settings.partitions, 4), worker_timeout=100)
+        for partition in range(1, settings.partitions):
+            broker.declare_queue(command_queue(partition))
+        worker.start()
+        process.ready()
+        process.stopping.wait()
+        log.info("stopping")
+        worker.stop(STOP_MILLISECONDS)
+        broker.close()

@@ -1,0 +1,224 @@
+"""The consumer of a partition: it hands dramatiq one message for everything it has drained.
+
+One batch is in flight at a time; meanwhile the next one is read and decoded. Only the `committed` mark that the actor sets
+makes a batch done. Without it, whatever dramatiq says, everything read is forgotten and read again from the position that
+the ledger has.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dramatiq
+import psycopg
+import redis
+import structlog
+from dramatiq.broker import Consumer, MessageProxy
+
+from ledger.batch import Batch, Delivery, Move
+from ledger.database import connect
+from ledger.errors import DatabaseUnavailable
+from workers.leases import PartitionLease
+from workers.streams import MAX_BYTES, MAX_DELIVERIES, StreamReader
+
+ACTOR = "apply_commands"
+MAX_COMMANDS = 1_000
+BLOCK_MILLISECONDS = 500
+TAKE_SECONDS = 0.25
+RENEW_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class EdgeBatch:
+    """A batch on its way through dramatiq, with the mark that alone makes it done."""
+
+    batch: Batch
+    committed: bool = False
+
+    def __repr__(self) -> str:
+        return repr(self.batch)
+
+
+class PartitionConsumer(Consumer):
+    """Owns a partition for as long as it can, and yields its batches. All but `ack` and `nack` runs on one thread."""
+
+    def __init__(
+        self, *, queue_name: str, reader: StreamReader, database_url: str, owner: str, keep_seconds: int
+    ) -> None:
+        self._queue_name = queue_name
+        self._reader = reader
+        self._url = database_url
+        self._owner = owner
+        self._keep_seconds = keep_seconds
+        self._started_at = datetime.now(UTC)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._lease: PartitionLease | None = None
+        self._epoch: int | None = None
+        self._ahead: deque[Delivery] = deque()
+        self._in_flight: EdgeBatch | None = None
+        self._finished = threading.Event()
+        self._renewed_at = 0.0
+        self._failures = 0
+
+    def __next__(self) -> MessageProxy | None:
+        try:
+            return self._next()
+        except (redis.RedisError, OSError, psycopg.Error, DatabaseUnavailable) as error:
+            self._begin_again(f"{type(error).__name__}: {error}".strip())
+            return None
+
+    def ack(self, message: MessageProxy) -> None:
+        self._finished.set()
+
+    def nack(self, message: MessageProxy) -> None:
+        self._finished.set()
+
+    def requeue(self, messages: Any) -> None:
+        """Nothing to do: what was not committed is still on the edge."""
+
+    def close(self) -> None:
+        self._reader.close()
+        if self._connection is not None:
+            try:
+                if self._lease is not None and self._epoch is not None:
+                    self._lease.release(self._epoch)
+            except psycopg.Error as error:
+                log.info("the lease could not be released; it runs out", error=str(error).strip())
+            self._connection.close()
+        self._connection, self._lease, self._epoch = None, None, None
+
+    # The states, in the order of a partition's life
+
+    def _next(self) -> MessageProxy | None:
+        if self._in_flight is not None:
+            self._wait_for_batch()
+            return None
+        if self._epoch is None:
+            self._take()
+            return None
+        self._keep_lease()
+        if self._epoch is None:
+            return None
+        if not self._ahead:
+            self._fill(BLOCK_MILLISECONDS)
+        return self._send() if self._ahead else None
+
+    def _take(self) -> None:
+        lease = self._connected()
+        self._epoch = lease.take()
+        if self._epoch is None:
+            time.sleep(TAKE_SECONDS)
+            return
+        self._renewed_at = time.monotonic()
+        assert self._connection is not None
+        rows = self._connection.execute("SELECT stream, position FROM position").fetchall()
+        self._ahead.clear()
+        self._reader.begin(dict(rows))
+        log.info("partition taken", partition=lease.partition, epoch=self._epoch)
+
+    def _keep_lease(self) -> None:
+        if time.monotonic() - self._renewed_at < RENEW_SECONDS:
+            return
+        assert self._lease is not None
+        assert self._epoch is not None
+        self._renewed_at = time.monotonic()
+        if not self._lease.renew(self._epoch):
+            log.warning("partition lost", partition=self._lease.partition, epoch=self._epoch)
+            self._forget()
+        elif self._lease.has_too_many():
+            log.info("partition handed on", partition=self._lease.partition, epoch=self._epoch)
+            self._lease.release(self._epoch)
+            self._forget()
+            time.sleep(2 * TAKE_SECONDS)
+
+    def _fill(self, block_milliseconds: int | None) -> None:
+        deliveries = self._reader.read(block_milliseconds)
+        for delivery in deliveries:
+            delivery.decoded()
+        self._ahead.extend(deliveries)
+
+    def _send(self) -> MessageProxy:
+        assert self._epoch is not None
+        deliveries = self._portion()
+        last = {delivery.stream: delivery.position for delivery in deliveries}
+        moves = [Move(name, self._reader.streams[name].stored, after) for name, after in last.items()]
+        assert self._lease is not None
+        batch = EdgeBatch(Batch(self._lease.partition, self._epoch, moves, deliveries))
+        self._finished.clear()
+        self._in_flight = batch
+        return MessageProxy(
+            dramatiq.Message(
+                queue_name=self._queue_name, actor_name=ACTOR, args=(batch,), kwargs={}, options={}
+            )
+        )
+
+    def _portion(self) -> list[Delivery]:
+        """The next batch: up to 500 deliveries, 1,000 commands or 4 MiB, and at least one delivery."""
+        taken: list[Delivery] = []
+        commands = size = 0
+        while self._ahead and len(taken) < MAX_DELIVERIES:
+            one = self._ahead[0]
+            commands += len(one.decoded())
+            size += len(one.body)
+            if taken and (commands > MAX_COMMANDS or size > MAX_BYTES):
+                break
+            taken.append(self._ahead.popleft())
+        return taken
+
+    def _wait_for_batch(self) -> None:
+        if not self._ahead and not self._finished.is_set():
+            self._fill(None)
+        if not self._finished.wait(BLOCK_MILLISECONDS / 1000):
+            return
+        batch, self._in_flight = self._in_flight, None
+        assert batch is not None
+        if not batch.committed:
+            self._begin_again("the batch was not committed")
+            return
+        self._failures = 0
+        self._renewed_at = time.monotonic()
+        positions = {move.stream: move.after for move in batch.batch.moves}
+        for name, position in positions.items():
+            self._reader.streams[name].stored = position
+        self._reader.trim(positions, self._keep_seconds)
+
+    # After a failure
+
+    def _begin_again(self, why: str) -> None:
+        pause = min(0.1 * 2**self._failures, MAX_BACKOFF_SECONDS)
+        self._failures = min(self._failures + 1, 10)
+        log.warning(
+            "reading again from the ledger's position", why=why, in_seconds=pause, queue=self._queue_name
+        )
+        self._reader.close()
+        if self._in_flight is None:
+            self._forget()
+            if self._connection is not None and self._connection.broken:
+                self._connection, self._lease = None, None
+        time.sleep(pause)
+
+    def _forget(self) -> None:
+        self._epoch = None
+        self._ahead.clear()
+
+    def _connected(self) -> PartitionLease:
+        if self._lease is None or self._connection is None or self._connection.closed:
+            self._connection = connect(
+                self._url, name="worker lease", options="-c lock_timeout=1s -c statement_timeout=5s"
+            )
+            self._lease = PartitionLease(
+                self._connection,
+                self._reader.partition,
+                self._reader.partitions,
+                self._owner,
+                self._started_at,
+            )
+        return self._lease

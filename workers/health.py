@@ -1,0 +1,90 @@
+"""What an operator looks at first: whether everything that is needed runs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import psycopg
+import redis
+
+from ledger.database import connect
+from ledger.errors import DatabaseUnavailable, SchemaOutdated
+from ledger.migrate import check_schema
+from messages.publisher import connect as connect_redis
+from workers.process import GONE_AFTER_SECONDS
+from workers.settings import Settings
+
+OUTBOX_LATE_SECONDS = 10
+
+
+class Check(NamedTuple):
+    name: str
+    ok: bool
+    detail: str
+
+
+_PARTITIONS = """
+SELECT count(*), count(*) FILTER (WHERE lease_until > clock_timestamp()), count(*) FILTER (WHERE stopped_at IS NOT NULL)
+FROM partition"""
+_OUTBOX = "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM outbox"
+_LETTERS = "SELECT count(*) FROM dead_letter WHERE state IN ('waiting', 'failed again')"
+_LIVE = f"""
+SELECT count(*) FROM process
+WHERE role = %b AND seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds'"""
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Every check, in the order in which one depends on the other. Raises NotReady where nothing is set up."""
+    checks = [_edge(settings)]
+    try:
+        with connect(settings.database, name="health", timeout_seconds=3) as connection:
+            checks.append(Check("database", True, "answers"))
+            check_schema(connection)
+            checks += _inside(connection)
+    except DatabaseUnavailable as error:
+        checks.append(Check("database", False, str(error)))
+    except SchemaOutdated as error:
+        checks.append(Check("schema", False, str(error)))
+    except psycopg.Error as error:
+        checks.append(Check("database", False, str(error).strip()))
+    return checks
+
+
+def _edge(settings: Settings) -> Check:
+    client = connect_redis(settings.edge, timeout_seconds=3)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        return Check("edge", False, f"cannot be reached: {error}")
+    finally:
+        client.close()
+    return Check("edge", True, "answers")
+
+
+def _inside(connection: psycopg.Connection[Any]) -> list[Check]:
+    total, owned, stopped = _row(connection, _PARTITIONS)
+    waiting, late_seconds = _row(connection, _OUTBOX)
+    (letters,) = _row(connection, _LETTERS)
+    checks = [
+        Check("partitions", owned == total and total > 0, f"{owned} of {total} are being read"),
+        Check(
+            "outbox", late_seconds < OUTBOX_LATE_SECONDS, f"{waiting} waiting, oldest {late_seconds:.1f} s"
+        ),
+        Check("dead letters", True, f"{letters} waiting"),
+    ]
+    if stopped:
+        checks.append(
+            Check(
+                "stopped",
+                False,
+                f"{stopped} partitions: too many commands crashed in a row; restart the workers",
+            )
+        )
+    for role in ("worker", "relay", "scheduler"):
+        (live,) = _row(connection, _LIVE, (role,))
+        checks.append(Check(role, live > 0, f"{live} alive"))
+    return checks
+
+
+def _row(connection: psycopg.Connection[Any], statement: str, values: tuple[Any, ...] = ()) -> Any:
+    return connection.execute(statement, values).fetchone()

@@ -1,0 +1,135 @@
+"""Who may do what only one may do: leases with epochs, by the database's clock.
+
+An epoch that was superseded can commit nothing: every transaction of a partition checks it first (`ledger/fence.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from ledger.fence import LEASE_SECONDS, LOCK_CLASS
+from workers.process import GONE_AFTER_SECONDS
+
+# A session that still holds a batch open this long after its lease ran out belongs to a frozen process.
+FROZEN_AFTER_SECONDS = 10
+
+_TAKE = f"""
+WITH live AS (
+  SELECT greatest(count(*), 1) AS workers FROM process
+  WHERE role = 'worker' AND seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds'
+), held AS (
+  SELECT count(*) AS partitions FROM partition
+  WHERE owner = %(owner)s AND lease_until > clock_timestamp() AND id <> %(partition)s
+)
+UPDATE partition p SET
+  epoch = p.epoch + 1,
+  owner = %(owner)s,
+  lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds',
+  crashed_in_a_row = CASE WHEN p.stopped_at IS NULL THEN p.crashed_in_a_row ELSE 0 END,
+  stopped_at = NULL
+FROM live, held
+WHERE p.id = %(partition)s
+  AND (p.owner = %(owner)s OR p.lease_until < clock_timestamp())
+  AND (p.stopped_at IS NULL OR p.stopped_at < %(started_at)s)
+  AND (p.owner = %(owner)s OR held.partitions < ceil(%(partitions)s::float8 / live.workers))
+RETURNING p.epoch"""
+
+_RENEW = f"""
+UPDATE partition SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
+WHERE id = %(partition)s AND epoch = %(epoch)s
+RETURNING id"""
+
+_TOO_MANY = f"""
+SELECT count(*) > ceil(%(partitions)s::float8 / greatest((
+         SELECT count(*) FROM process
+         WHERE role = 'worker' AND seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds'), 1))
+   AND max(id) = %(partition)s
+FROM partition WHERE owner = %(owner)s AND lease_until > clock_timestamp()"""
+
+_RELEASE = """
+UPDATE partition SET lease_until = '-infinity', owner = NULL
+WHERE id = %(partition)s AND epoch = %(epoch)s"""
+
+# The lock of the fence shows which session it is; ending it rolls its batch back and frees the partition.
+_END_FROZEN = f"""
+SELECT l.pid, pg_terminate_backend(l.pid)
+FROM pg_locks l JOIN partition p ON p.id = %(partition)s
+WHERE l.locktype = 'advisory' AND l.classid = {LOCK_CLASS} AND l.objid = %(partition)s
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.pid <> pg_backend_pid()
+  AND p.lease_until < clock_timestamp() - interval '{FROZEN_AFTER_SECONDS} seconds'"""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLease:
+    """The claim of one process on one partition. `connection` in autocommit mode, with a lock time-out."""
+
+    connection: psycopg.Connection[Any]
+    partition: int
+    partitions: int
+    owner: str
+    started_at: Any
+
+    def take(self) -> int | None:
+        """The epoch, or None while somebody else owns the partition or we have our share already."""
+        try:
+            row = self.connection.execute(_TAKE, self._values(0)).fetchone()
+        except psycopg.errors.LockNotAvailable:
+            self.connection.execute(_END_FROZEN, self._values(0))
+            return None
+        return row[0] if row else None
+
+    def renew(self, epoch: int) -> bool:
+        """Whether the partition is still ours under this epoch."""
+        return self.connection.execute(_RENEW, self._values(epoch)).fetchone() is not None
+
+    def has_too_many(self) -> bool:
+        """Whether this partition is one too many for us, now that there are more workers."""
+        row = self.connection.execute(_TOO_MANY, self._values(0)).fetchone()
+        return bool(row and row[0])
+
+    def release(self, epoch: int) -> None:
+        """Let somebody else take it at once."""
+        self.connection.execute(_RELEASE, self._values(epoch))
+
+    def _values(self, epoch: int) -> dict[str, Any]:
+        return {
+            "partition": self.partition,
+            "partitions": self.partitions,
+            "owner": self.owner,
+            "started_at": self.started_at,
+            "epoch": epoch,
+        }
+
+
+_TAKE_NAMED = f"""
+INSERT INTO lease AS l (name, epoch, owner, lease_until)
+VALUES (%(name)s, 1, %(owner)s, clock_timestamp() + interval '{LEASE_SECONDS} seconds')
+ON CONFLICT (name) DO UPDATE SET
+  epoch = CASE WHEN l.owner = excluded.owner THEN l.epoch ELSE l.epoch + 1 END,
+  owner = excluded.owner, lease_until = excluded.lease_until
+WHERE l.owner = excluded.owner OR l.lease_until < clock_timestamp()
+RETURNING epoch"""
+
+_RELEASE_NAMED = (
+    "UPDATE lease SET lease_until = '-infinity', owner = NULL WHERE name = %(name)s AND owner = %(owner)s"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLease:
+    """A role that one process at a time has: `relay`, `scheduler`."""
+
+    name: str
+    owner: str
+
+    def take(self, connection: psycopg.Connection[Any]) -> int | None:
+        """Take or renew it: the epoch, or None while somebody else has it."""
+        row = connection.execute(_TAKE_NAMED, {"name": self.name, "owner": self.owner}).fetchone()
+        return row[0] if row else None
+
+    def release(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute(_RELEASE_NAMED, {"name": self.name, "owner": self.owner})

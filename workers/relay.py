@@ -1,0 +1,121 @@
+"""Outbox → edge: every event is published, in the order in which its partition was decided, at least once.
+
+One relay is active, by a lease; its epoch goes along to the edge, so that one which was frozen and wakes up publishes
+nothing anymore. A row leaves the outbox only after the edge has confirmed its events.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psycopg
+import structlog
+
+from ledger.database import connect
+from messages.publisher import connect as connect_redis
+from messages.streams import EVENTS, outcomes_stream
+from workers.leases import NamedLease
+from workers.process import Process
+from workers.settings import Settings
+
+ROWS_AT_ONCE = 8
+POLL_SECONDS = 0.5
+RENEW_SECONDS = 1.0
+STANDBY_SECONDS = 0.5
+EPOCH_KEY = "coins:relay:epoch"
+
+log = structlog.get_logger(__name__)
+
+_NEXT = f"SELECT id, routes, types, events FROM outbox ORDER BY id LIMIT {ROWS_AT_ONCE}"
+_DONE = "DELETE FROM outbox WHERE id = ANY(%b)"
+
+# All events of some rows in one call. Whoever comes with an older epoch than was seen is refused.
+_PUBLISH = """
+local seen = tonumber(redis.call('GET', KEYS[1]) or '0')
+if seen > tonumber(ARGV[1]) then return redis.error_reply('STALE a newer relay is active') end
+if seen < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+for i = 3, #ARGV, 3 do
+  redis.call('XADD', ARGV[i], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[i + 2], 'type', ARGV[i + 1])
+end
+return (#ARGV - 2) / 3"""
+
+
+def stream_of(route: str) -> str:
+    """The stream for a routing key: `outcome.<producer>.…` goes to the producer's own, `event.…` to everybody's."""
+    kind, _, rest = route.partition(".")
+    return outcomes_stream(rest.partition(".")[0]) if kind == "outcome" else EVENTS
+
+
+class RedisEvents:
+    """Events into Redis or Valkey streams. Raises redis.RedisError, after which any part may have been published."""
+
+    def __init__(self, url: str, *, keep: int) -> None:
+        self._client = connect_redis(url)
+        self._publish = self._client.register_script(_PUBLISH)
+        self._keep = keep
+
+    def publish(self, rows: list[Any], epoch: int) -> int:
+        arguments: list[Any] = [epoch, self._keep]
+        streams: dict[str, str] = {}
+        for _, routes, types, events in rows:
+            for route, type_, event in zip(routes, types, events, strict=True):
+                stream = streams.get(route)
+                if stream is None:
+                    stream = streams[route] = stream_of(route)
+                arguments += (stream, type_, event)
+        published: Any = self._publish(keys=[EPOCH_KEY], args=arguments)
+        return int(published)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class Relay:
+    """Publishes while it has the lease; waits while somebody else has it."""
+
+    def __init__(self, settings: Settings, process: Process) -> None:
+        self._settings = settings
+        self._process = process
+        self._lease = NamedLease("relay", process.name)
+
+    def run_once(self) -> None:
+        """Work until told to stop. Raises what goes wrong with the database or the edge; nothing is lost by it."""
+        events = RedisEvents(self._settings.edge, keep=self._settings.events_keep)
+        try:
+            with connect(self._settings.database, name="relay") as connection:
+                connection.execute("LISTEN coins_outbox")
+                self._process.ready()
+                self._relay(connection, events)
+                self._lease.release(connection)
+        finally:
+            events.close()
+
+    def _relay(self, connection: psycopg.Connection[Any], events: RedisEvents) -> None:
+        epoch: int | None = None
+        renewed_at = 0.0
+        while not self._process.stopping.is_set():
+            if epoch is None or time.monotonic() - renewed_at > RENEW_SECONDS:
+                taken = self._lease.take(connection)
+                if taken is not None and taken != epoch:
+                    log.info("relaying", epoch=taken)
+                epoch, renewed_at = taken, time.monotonic()
+                if epoch is None:
+                    self._process.wait(STANDBY_SECONDS)
+                    continue
+            rows = connection.execute(_NEXT, binary=True, prepare=True).fetchall()
+            if rows:
+                events.publish(rows, epoch)
+                connection.execute(_DONE, ([row[0] for row in rows],), prepare=True)
+            else:
+                # A knock may be lost (a proxy, a restart); the poll behind it is not.
+                for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                    break
+
+
+def run(settings: Settings) -> None:
+    """The process `coins relay`."""
+    with Process("relay", settings.database) as process:
+        relay = Relay(settings, process)
+        while not process.stopping.is_set():
+            process.retrying(relay.run_once, what="relaying stopped; what is in the outbox stays there")

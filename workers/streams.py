@@ -1,0 +1,163 @@
+"""Commands out of Redis or Valkey streams: reading in turn, from a position that only the ledger moves."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from ledger.batch import Delivery
+from messages.codec import Unreadable
+from messages.publisher import connect
+from messages.streams import COMMANDS, commands_stream, read_commands_stream
+
+START = "0-0"
+MAX_DELIVERIES = 500
+MAX_BYTES = 4 * 1024 * 1024
+SCAN_SECONDS = 1.0
+_FIRST_GUESS_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class Stream:
+    """A producer's stream. `stored`: the ledger's position; `cursor`: how far we have read, ahead of it."""
+
+    name: str
+    producer: str | None
+    stored: str = START
+    cursor: str = START
+
+
+@dataclass(slots=True)
+class StreamReader:
+    """Reads the streams of one partition. `common`: also the stream that any producer may write to.
+
+    Raises redis.RedisError; then forget everything that was read and begin again at the ledger's positions.
+    """
+
+    url: str
+    partition: int
+    partitions: int
+    common: bool = True
+    streams: dict[str, Stream] = field(default_factory=dict)
+    _client: redis.Redis | None = None
+    _scanned_at: float = 0.0
+    _scan_seconds: float = SCAN_SECONDS
+    _average_bytes: float = _FIRST_GUESS_BYTES
+
+    def begin(self, positions: dict[str, str]) -> None:
+        """Start from the ledger's positions."""
+        self.streams = {}
+        for name in {commands_stream(self.partition), *positions}:
+            self._know(name, positions.get(name, START))
+        self._scanned_at = 0.0
+        self._look_around()
+
+    def read(self, block_milliseconds: int | None) -> list[Delivery]:
+        """What is there, a fair part of each stream, in turn; waits for the first if asked to."""
+        if time.monotonic() - self._scanned_at > self._scan_seconds:
+            self._look_around()
+        if not self.streams:
+            time.sleep((block_milliseconds or 0) / 1000)
+            return []
+        budget = int(min(MAX_DELIVERIES, max(1, MAX_BYTES // self._average_bytes)))
+        found: Any = self._connected().execute_command(  # type: ignore[no-untyped-call]
+            "XREAD",
+            "COUNT",
+            max(1, budget // len(self.streams)),
+            *(("BLOCK", block_milliseconds) if block_milliseconds else ()),
+            "STREAMS",
+            *self.streams,
+            *(stream.cursor for stream in self.streams.values()),
+        )
+        if not found:
+            return []
+        if isinstance(found, dict):
+            found = [[name, entries] for name, entries in found.items()]
+        by_stream = [self._deliveries(self.streams[name.decode()], entries) for name, entries in found]
+        deliveries = [one for turn in itertools.zip_longest(*by_stream) for one in turn if one is not None]
+        size = sum(len(one.body) for one in deliveries)
+        self._average_bytes = max(1.0, 0.5 * self._average_bytes + 0.5 * size / len(deliveries))
+        return deliveries
+
+    def trim(self, positions: dict[str, str], keep_seconds: int) -> None:
+        """Remove what the ledger is past, but for what is to be kept a while."""
+        pipeline = self._connected().pipeline(transaction=False)
+        for name, position in positions.items():
+            milliseconds, _, sequence = position.partition("-")
+            first_kept = f"{milliseconds}-{int(sequence) + 1}"
+            if keep_seconds:
+                kept = f"{int((time.time() - keep_seconds) * 1000)}-0"
+                first_kept = min(first_kept, kept, key=_order)
+            pipeline.xtrim(name, minid=first_kept, approximate=False)
+        pipeline.execute()
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _deliveries(self, stream: Stream, entries: list[Any]) -> list[Delivery]:
+        deliveries = []
+        for position, flat in entries:
+            place = position.decode()
+            fields = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else flat
+            body = fields.get(b"event")
+            if body is not None:
+                deliveries.append(Delivery(stream.name, place, stream.producer, body))
+            else:
+                shown = b" ".join(itertools.chain.from_iterable(fields.items()))
+                why = "the entry has no field `event`; write XADD <stream> * event <json>"
+                deliveries.append(Delivery(stream.name, place, stream.producer, shown, [Unreadable(why, 0)]))
+            stream.cursor = place
+        return deliveries
+
+    def _look_around(self) -> None:
+        """Find streams of new producers, and notice a server that has lost what we had read from it."""
+        began = time.monotonic()
+        client = self._connected()
+        for key in client.scan_iter(match=f"{COMMANDS}*", count=1_000, _type="stream"):
+            self._know(key.decode(), START)
+        pipeline = client.pipeline(transaction=False)
+        for name in self.streams:
+            pipeline.execute_command("XINFO", "STREAM", name)  # type: ignore[no-untyped-call]
+        answers = pipeline.execute(raise_on_error=False)
+        for stream, answer in zip(self.streams.values(), answers, strict=True):
+            last = _last_id(answer)
+            if last is not None and _order(last) < _order(stream.cursor):
+                stream.cursor = START
+        self._scanned_at = time.monotonic()
+        # A server with very many keys is not to be kept busy by looking at their names.
+        self._scan_seconds = max(SCAN_SECONDS, 100 * (self._scanned_at - began))
+
+    def _know(self, name: str, position: str) -> None:
+        known = read_commands_stream(name)
+        if known is None or known[0] % self.partitions != self.partition or name in self.streams:
+            return
+        if known[1] is None and not self.common:
+            return
+        self.streams[name] = Stream(name, known[1], position, position)
+
+    def _connected(self) -> redis.Redis:
+        if self._client is None:
+            self._client = connect(self.url, timeout_seconds=5.0)
+            # The reply as it comes: making dicts of it costs more than reading it.
+            self._client.set_response_callback("XREAD", lambda reply, **_: reply)
+            self._client.set_response_callback("XINFO STREAM", lambda reply, **_: reply)
+        return self._client
+
+
+def _last_id(answer: Any) -> str | None:
+    if isinstance(answer, redis.RedisError) or answer is None:
+        return None
+    fields = answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+    found = fields.get(b"last-generated-id", fields.get("last-generated-id"))
+    return found.decode() if isinstance(found, bytes) else found
+
+
+def _order(position: str) -> tuple[int, int]:
+    milliseconds, _, sequence = position.partition("-")
+    return int(milliseconds), int(sequence or 0)
