@@ -64,6 +64,7 @@ class Item:
     delivery: int
     place: int
     slot: int
+    key: tuple[str, str]
     body: bytes | None = None
     duplicate: bool = False
     reason: str | None = None
@@ -71,11 +72,10 @@ class Item:
 
     @classmethod
     def of(cls, decoded: Decoded, producer: str, delivery: int, slot: int) -> Item:
-        return cls(decoded.event, decoded.fingerprint, producer, delivery, decoded.place, slot)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.event.source, self.event.id
+        event = decoded.event
+        return cls(
+            event, decoded.fingerprint, producer, delivery, decoded.place, slot, (event.source, event.id)
+        )
 
     def reset(self) -> None:
         self.body, self.duplicate, self.reason, self.transaction = None, False, None, None

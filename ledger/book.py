@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any, NamedTuple
 
+from ledger.arrays import binary_texts
 from ledger.model import (
     PLATFORM,
     PLATFORM_ID,
@@ -219,7 +220,7 @@ class Book:
                 top,
                 draft.account.id,
                 draft.item,
-                draft.devices,
+                binary_texts(draft.devices),
                 draft.note,
                 draft.order,
                 draft.method,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from ledger.arrays import columns
 from ledger.batch import Delivery
 
 KEPT_A_GROUP = 1_000
@@ -75,7 +76,7 @@ _KEPT = "UPDATE dead_letter_group SET kept = kept + 1 WHERE id = %b"
 # Cheap where nothing waits: the condition is looked at once, before anything is joined.
 _RESOLVE = """
 UPDATE dead_letter d SET state = 'resolved', resolved_at = %b
-FROM unnest(%b::text[], %b::text[]) AS k(source, id)
+FROM unnest(%s::text[], %s::text[]) AS k(source, id)
 WHERE EXISTS (SELECT FROM dead_letter WHERE state IN ('waiting', 'failed again') AND command_id IS NOT NULL)
   AND d.state IN ('waiting', 'failed again') AND d.source = k.source AND d.command_id = k.id"""
 
@@ -104,7 +105,7 @@ def record(connection: psycopg.Connection[Any], letters: Iterable[DeadLetter], n
 
 def resolve(connection: psycopg.Connection[Any], keys: list[tuple[str, str]], now: datetime) -> None:
     """A valid command has been decided under these keys: letters that waited under them are resolved."""
-    sources, ids = [source for source, _ in keys], [id_ for _, id_ in keys]
+    sources, ids = columns(keys)
     connection.execute(_RESOLVE, (now, sources, ids), prepare=True)
 
 

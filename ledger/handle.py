@@ -163,8 +163,7 @@ class _Work:
     def _decide_one(
         self, item: Item, snapshot: Snapshot, here: dict[tuple[str, str], Item], decided: list[Item]
     ) -> None:
-        event = item.event
-        key = (event.source, event.id)
+        event, key = item.event, item.key
         first = here.get(key)
         known = (
             Known(first.fingerprint, first.reason, None, first.body or b"")
@@ -251,12 +250,7 @@ class _Work:
             archive(self.connection, self.key, self.batch, self.now)
             if done:
                 dead_letters.resolve(self.connection, [item.key for item in done], self.now)
-            publish(
-                self.connection,
-                [route for route, _, _ in in_order],
-                [type_ for _, type_, _ in in_order],
-                [event for _, _, event in in_order],
-            )
+            publish(self.connection, in_order)
         if self.letters:
             dead_letters.record(self.connection, self.letters, self.now)
             self._resolve_within(done)

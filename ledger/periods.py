@@ -24,6 +24,7 @@ class Cycle:
     count: int
 
 
+@lru_cache(maxsize=4096)
 def nth(anchor: datetime, cycle: Cycle, n: int, zone: str) -> datetime:
     """The beginning of period `n` (0 is the anchor itself), in UTC.
 

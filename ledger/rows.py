@@ -6,7 +6,10 @@ A row is locked when it is loaded, in the order of its key, after the accounts. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from ledger.model import Device, Plan, RechargeReference, Returned, Row
@@ -28,12 +31,11 @@ class RowKind:
     key: tuple[str, ...]
     locked: bool = True
     select: str | None = None
-    key_types: tuple[str, ...] = ()
 
     def load(self) -> str:
         if self.select:
             return self.select
-        types = ", ".join(f"%b::{self.columns[name]}[]" for name in self.key)
+        types = ", ".join(f"%s::{self.columns[name]}[]" for name in self.key)
         alike = " AND ".join(f"r.{name} = k.{name}" for name in self.key)
         columns = ", ".join(f"r.{name}" for name in self.columns)
         lock = (
@@ -48,23 +50,26 @@ class RowKind:
 
     def update(self) -> str:
         names = ", ".join(self.columns)
-        types = ", ".join(f"%b::{type_}[]" for type_ in self.columns.values())
+        types = ", ".join(f"%s::{type_}[]" for type_ in self.columns.values())
         values = ", ".join(f"{name} = u.{name}" for name in self.columns if name not in self.key)
         alike = " AND ".join(f"r.{name} = u.{name}" for name in self.key)
         return f"UPDATE {self.table} r SET {values} FROM unnest({types}) AS u({names}) WHERE {alike}"
 
-    def key_of(self, row: Row) -> Any:
-        values = tuple(getattr(row, name) for name in self.names_of_key)
-        return values if len(values) > 1 else values[0]
-
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
+        """The row's fields, in the order of the columns."""
         return tuple(field.name for field in fields(self.row))
 
-    @property
-    def names_of_key(self) -> tuple[str, ...]:
+    @cached_property
+    def values(self) -> Callable[[Any], tuple[Any, ...]]:
+        """Every value of a row, in the order of the columns."""
+        return attrgetter(*self.names)
+
+    @cached_property
+    def key_of(self) -> Callable[[Any], Any]:
+        """The key of a row: one value, or a tuple where it has several parts."""
         by_column = dict(zip(self.columns, self.names, strict=True))
-        return tuple(by_column[column] for column in self.key)
+        return attrgetter(*(by_column[column] for column in self.key))
 
 
 PAST_TRANSACTIONS = """
@@ -76,7 +81,7 @@ GROUP BY t.id"""
 
 RECHARGE_REFERENCES = """
 SELECT r.top, r.method, r.reference, r.transaction
-FROM unnest(%b::text[], %b::text[], %b::text[]) AS k(account, method, reference)
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS k(account, method, reference)
 JOIN account a ON a.account = k.account
 JOIN recharge_reference r ON r.top = a.path[1] AND r.method = k.method AND r.reference = k.reference
 ORDER BY r.top, r.method, r.reference FOR NO KEY UPDATE OF r"""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from ledger.arrays import columns, literal
 from ledger.batch import Item
 from ledger.book import Book
 from ledger.decide import Wanted, needs
@@ -24,18 +25,18 @@ _ACCOUNT_COLUMNS = """a.id, a.account, a.parent, a.path, a.kind, a.name, a.fundi
        a.frozen, a.reference, a.version, a.posted_at, a.draws_from, a.sponsor, a.email, a.boss_email, a.country,
        a.timezone, a.legal_name, a.tax_id, a.address, p.name, p.email"""
 
-_NAMED = "SELECT id, draws_from, sponsor FROM account WHERE account = ANY(%b::text[])"
+_NAMED = "SELECT id, draws_from, sponsor FROM account WHERE account = ANY(%s::text[])"
 
 # What a few commands need beyond the accounts that they name: owners of what they name, whole subtrees.
 _NAMED_AND_MORE = f"""{_NAMED}
   UNION
-  SELECT id, draws_from, sponsor FROM account WHERE id = ANY(%b::int8[])
+  SELECT id, draws_from, sponsor FROM account WHERE id = ANY(%s::int8[])
   UNION
   SELECT id, draws_from, sponsor FROM account
-  WHERE path && ARRAY(SELECT id FROM account WHERE account = ANY(%b::text[]))
+  WHERE path && ARRAY(SELECT id FROM account WHERE account = ANY(%s::text[]))
   UNION
   SELECT p.id, p.draws_from, p.sponsor FROM account p JOIN account a ON a.parent = p.id
-  WHERE a.account = ANY(%b::text[])"""
+  WHERE a.account = ANY(%s::text[])"""
 
 _LOCK = """
 WITH named AS MATERIALIZED ({named})
@@ -53,7 +54,7 @@ LOOK_AT_NAMED_AND_MORE = LOCK_NAMED_AND_MORE.replace("FOR NO KEY UPDATE OF a", "
 
 KEYS = """
 SELECT k.item, c.fingerprint, c.reason, c.transaction, c.outcome
-FROM unnest(%b::text[], %b::text[]) WITH ORDINALITY AS k(source, id, item)
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k(source, id, item)
 JOIN command c ON c.source = k.source AND c.id = k.id"""
 
 NEXT_KEYS = "SELECT nextval(%b::regclass) FROM generate_series(1, %b::int4)"
@@ -137,16 +138,14 @@ def _load(
                 prepare=True,
             )
         else:
-            accounts.execute(LOCK_NAMED, (list(wanted.accounts),), prepare=True)
+            accounts.execute(LOCK_NAMED, (literal(list(wanted.accounts)),), prepare=True)
         # After the locks are held, so that whoever held them before us has left their keys and rows to be found.
         known = _cursor(connection)
-        known.execute(
-            KEYS, ([item.event.source for item in items], [item.event.id for item in items]), prepare=True
-        )
+        known.execute(KEYS, columns(item.key for item in items), prepare=True)
         rows = []
         for kind, keys in wanted.rows.items():
             cursor = _cursor(connection)
-            cursor.execute(KINDS[kind].load(), _columns(keys), prepare=True)
+            cursor.execute(KINDS[kind].load(), _keys(keys), prepare=True)
             rows.append((kind, cursor))
         transaction_keys = _next(connection, "transaction_key", len(items))
         account_keys = _next(connection, "account_key", wanted.new_accounts)
@@ -189,9 +188,7 @@ def _cursor(connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
     return connection.cursor(binary=True)
 
 
-def _columns(keys: Iterable[Any]) -> list[list[Any]]:
+def _keys(keys: Iterable[Any]) -> list[str]:
     """Keys as one array for each of their parts."""
     listed = list(keys)
-    if listed and isinstance(listed[0], tuple):
-        return [list(column) for column in zip(*listed, strict=True)]
-    return [listed]
+    return columns(listed) if isinstance(listed[0], tuple) else [literal(listed)]

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
+import orjson
 import psycopg
 
+from ledger.arrays import columns
 from ledger.batch import Batch, Item
 from ledger.book import Book
 from ledger.rows import KINDS
@@ -63,7 +66,8 @@ _TRANSACTION = {
     "top": "int8",
     "account": "int8",
     "item": "text",
-    "devices": "text[]",
+    # In binary form already: to COPY it is bytes, to the table an array.
+    "devices": "bytea",
     "note": "text",
     "order_id": "text",
     "method": "text",
@@ -108,12 +112,15 @@ def _copy_of(table: str, columns: dict[str, str]) -> str:
     return f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
 
 
-def _update_of(columns: Sequence[str]) -> str:
-    values = ", ".join(f"{name} = u.{name}" for name in columns[1:])
-    types = ", ".join(f"%b::{_ACCOUNT[name]}[]" for name in columns)
-    return f"UPDATE account a SET {values} FROM unnest({types}) AS u({', '.join(columns)}) WHERE a.id = u.id"
+def _update_of(names: Sequence[str]) -> str:
+    values = ", ".join(f"{name} = u.{name}" for name in names[1:])
+    types = ", ".join(f"%s::{_ACCOUNT[name]}[]" for name in names)
+    return f"UPDATE account a SET {values} FROM unnest({types}) AS u({', '.join(names)}) WHERE a.id = u.id"
 
 
+_account = attrgetter(*_ACCOUNT)
+_figures = attrgetter(*_FIGURES)
+_described = attrgetter(*_DESCRIBED)
 COPY_ACCOUNTS = _copy_of("account", _ACCOUNT)
 COPY_TRANSACTIONS = _copy_of("transaction", _TRANSACTION)
 COPY_ENTRIES = _copy_of("entry", _ENTRY)
@@ -121,10 +128,8 @@ COPY_COMMANDS = _copy_of("command", _COMMAND)
 UPDATE_FIGURES = _update_of(_FIGURES)
 UPDATE_DESCRIBED = _update_of(_DESCRIBED)
 RELEASE_DEVICES = "UPDATE device SET account = NULL WHERE account = ANY(%b::int8[])"
-ARCHIVE = """
-INSERT INTO batch (id, received_at, partition, streams, positions, producers, bodies)
-VALUES (%b, %b, %b, %b::text[], %b::text[], %b::text[], %b::bytea[])"""
-PUBLISH = "INSERT INTO outbox (routes, types, events) VALUES (%b::text[], %b::text[], %b::bytea[])"
+ARCHIVE = "INSERT INTO batch (id, received_at, partition, deliveries, bodies) VALUES (%b, %b, %b, %b, %b)"
+PUBLISH = "INSERT INTO outbox (events) VALUES (%b)"
 NOTIFY = "SELECT pg_notify('coins_outbox', '')"
 
 
@@ -134,14 +139,14 @@ def store(
     """Write what the book has collected, and the keys of the commands that were decided for the first time."""
     cursor = connection.cursor()
     if book.opened:
-        _copy(cursor, COPY_ACCOUNTS, _ACCOUNT, (_values(account, tuple(_ACCOUNT)) for account in book.opened))
+        _copy(cursor, COPY_ACCOUNTS, _ACCOUNT, map(_account, book.opened))
     if book.transactions:
         _copy(cursor, COPY_TRANSACTIONS, _TRANSACTION, book.transactions)
         _copy(cursor, COPY_ENTRIES, _ENTRY, book.entries)
     for kind, inserted in book.inserted.items():
         if inserted:
             spec = KINDS[kind]
-            _copy(cursor, spec.copy(), spec.columns, (_values(row, spec.names) for row in inserted.values()))
+            _copy(cursor, spec.copy(), spec.columns, map(spec.values, inserted.values()))
     if decided:
         _copy(
             cursor,
@@ -176,41 +181,38 @@ def _update(connection: psycopg.Connection[Any], book: Book) -> None:
         if book.released:
             connection.execute(RELEASE_DEVICES, (book.released,), prepare=True)
         if posted:
-            connection.execute(UPDATE_FIGURES, _columns(posted, _FIGURES), prepare=True)
+            connection.execute(
+                UPDATE_FIGURES,
+                columns(map(_figures, posted)),
+                prepare=True,
+            )
         if described:
             # Funding and figures together: a constraint may allow only the new pair of them.
-            connection.execute(UPDATE_DESCRIBED, _columns(described, _DESCRIBED), prepare=True)
+            connection.execute(UPDATE_DESCRIBED, columns(map(_described, described)), prepare=True)
         for kind, changed in book.changed.items():
             if changed:
                 spec = KINDS[kind]
-                connection.execute(spec.update(), _columns(changed.values(), spec.names), prepare=True)
+                connection.execute(spec.update(), columns(map(spec.values, changed.values())), prepare=True)
 
 
 def archive(connection: psycopg.Connection[Any], key: int, batch: Batch, now: datetime) -> None:
-    """Keep the messages as they came in, for `coins command` and for audits."""
+    """Keep the messages as they came in, end to end, with where each came from and how long it is."""
     deliveries = batch.deliveries
-    connection.execute(
-        ARCHIVE,
-        (
-            key,
-            now,
-            batch.partition,
-            [one.stream for one in deliveries],
-            [one.position for one in deliveries],
-            [one.producer or "" for one in deliveries],
-            [one.body for one in deliveries],
-        ),
-        prepare=True,
-        binary=True,
-    )
+    index = orjson.dumps([(one.stream, one.position, one.producer, len(one.body)) for one in deliveries])
+    bodies = b"".join([one.body for one in deliveries])
+    connection.execute(ARCHIVE, (key, now, batch.partition, index.decode(), bodies), prepare=True)
 
 
-def publish(
-    connection: psycopg.Connection[Any], routes: list[str], types: list[str], events: list[bytes]
-) -> None:
-    """One row of the outbox for all events of the batch, and a knock at the relay's door."""
+def publish(connection: psycopg.Connection[Any], events: list[tuple[str, str, bytes]]) -> None:
+    """One row of the outbox for all events of the batch, and a knock at the relay's door.
+
+    A line an event: its routing key, its type, and the event itself, which is JSON without a line break.
+    """
     if events:
-        connection.execute(PUBLISH, (routes, types, events), prepare=True)
+        lines = b"\n".join(
+            [b"%b %b %b" % (route.encode(), type_.encode(), event) for route, type_, event in events]
+        )
+        connection.execute(PUBLISH, (lines,), prepare=True)
         connection.execute(NOTIFY, prepare=True)
 
 
@@ -220,12 +222,3 @@ def _copy(cursor: psycopg.Cursor[Any], statement: str, columns: dict[str, str], 
         write = copy.write_row
         for row in rows:
             write(row)
-
-
-def _values(row: Any, names: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(getattr(row, name) for name in names)
-
-
-def _columns(rows: Iterable[Any], names: Sequence[str]) -> list[list[Any]]:
-    listed = list(rows)
-    return [[getattr(row, name) for row in listed] for name in names]

@@ -154,10 +154,10 @@ batch = Table(
     Column("id", BigInteger, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("partition", Integer, nullable=False),
-    Column("streams", ARRAY(Text), nullable=False),
-    Column("positions", ARRAY(Text), nullable=False),
-    Column("producers", ARRAY(Text), nullable=False),
-    Column("bodies", ARRAY(LargeBinary), nullable=False, comment="the messages as they came in"),
+    Column(
+        "deliveries", Text, nullable=False, comment="JSON: stream, position, producer, length of each message"
+    ),
+    Column("bodies", LargeBinary, nullable=False, comment="the messages as they came in, end to end"),
     PrimaryKeyConstraint("id", "received_at"),
     postgresql_partition_by="RANGE (received_at)",
 )
@@ -167,9 +167,7 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("created_at", Moment, nullable=False, server_default=func.now()),
-    Column("routes", ARRAY(Text), nullable=False, comment="routing key of each event"),
-    Column("types", ARRAY(Text), nullable=False),
-    Column("events", ARRAY(LargeBinary), nullable=False),
+    Column("events", LargeBinary, nullable=False, comment="a line an event: routing key, type, event"),
 )
 
 plan = Table(

@@ -27,7 +27,7 @@ EPOCH_KEY = "coins:relay:epoch"
 
 log = structlog.get_logger(__name__)
 
-_NEXT = f"SELECT id, routes, types, events FROM outbox ORDER BY id LIMIT {ROWS_AT_ONCE}"
+_NEXT = f"SELECT id, events FROM outbox ORDER BY id LIMIT {ROWS_AT_ONCE}"
 _DONE = "DELETE FROM outbox WHERE id = ANY(%b)"
 
 # All events of some rows in one call. Whoever comes with an older epoch than was seen is refused.
@@ -57,12 +57,13 @@ class RedisEvents:
 
     def publish(self, rows: list[Any], epoch: int) -> int:
         arguments: list[Any] = [epoch, self._keep]
-        streams: dict[str, str] = {}
-        for _, routes, types, events in rows:
-            for route, type_, event in zip(routes, types, events, strict=True):
+        streams: dict[bytes, str] = {}
+        for _, lines in rows:
+            for line in lines.split(b"\n"):
+                route, type_, event = line.split(b" ", 2)
                 stream = streams.get(route)
                 if stream is None:
-                    stream = streams[route] = stream_of(route)
+                    stream = streams[route] = stream_of(route.decode())
                 arguments += (stream, type_, event)
         published: Any = self._publish(keys=[EPOCH_KEY], args=arguments)
         return int(published)

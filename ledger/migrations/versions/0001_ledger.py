@@ -84,11 +84,14 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("streams", sa.ARRAY(sa.Text()), nullable=False),
-        sa.Column("positions", sa.ARRAY(sa.Text()), nullable=False),
-        sa.Column("producers", sa.ARRAY(sa.Text()), nullable=False),
         sa.Column(
-            "bodies", sa.ARRAY(sa.LargeBinary()), nullable=False, comment="the messages as they came in"
+            "deliveries",
+            sa.Text(),
+            nullable=False,
+            comment="JSON: stream, position, producer, length of each message",
+        ),
+        sa.Column(
+            "bodies", sa.LargeBinary(), nullable=False, comment="the messages as they came in, end to end"
         ),
         sa.PrimaryKeyConstraint("id", "received_at", name=op.f("batch_pkey")),
         postgresql_partition_by="RANGE (received_at)",
@@ -230,9 +233,9 @@ def upgrade() -> None:
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("routes", sa.ARRAY(sa.Text()), nullable=False, comment="routing key of each event"),
-        sa.Column("types", sa.ARRAY(sa.Text()), nullable=False),
-        sa.Column("events", sa.ARRAY(sa.LargeBinary()), nullable=False),
+        sa.Column(
+            "events", sa.LargeBinary(), nullable=False, comment="a line an event: routing key, type, event"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("outbox_pkey")),
     )
     op.create_table(
@@ -327,6 +330,8 @@ def upgrade() -> None:
             f"FOR VALUES WITH (MODULUS {COMMAND_PARTITIONS}, REMAINDER {remainder})"
         )
     op.execute("CREATE TABLE batch_default PARTITION OF batch DEFAULT")
+    # Written once and read once, or next to never: compressing them would cost more than storing them.
+    op.execute("ALTER TABLE outbox ALTER COLUMN events SET STORAGE EXTERNAL")
     op.execute(PLATFORM)
     op.execute(REFUSE_CHANGES)
     for table in APPEND_ONLY:

@@ -1,0 +1,60 @@
+"""What a reader chooses, as SQL: small conditions that are put together with AND, and their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from ledger.errors import QueryInvalid
+
+_LIKE_SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
+
+
+class Conditions:
+    """Conditions of a WHERE clause. `str` gives the SQL; `parameters` what its placeholders stand for."""
+
+    def __init__(self, *fixed: str) -> None:
+        self._parts = list(fixed)
+        self.parameters: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return "\n  AND ".join(self._parts) or "true"
+
+    def add(self, condition: str, **parameters: Any) -> None:
+        self._parts.append(condition)
+        self.parameters.update(parameters)
+
+    def any_of(self, column: str, values: Sequence[str], *, flag: str) -> None:
+        """The column has one of the values; no value means no condition."""
+        if values:
+            name = _name_of(flag)
+            self.add(f"{column} = ANY(%({name})s::text[])", **{name: [usable(one, flag) for one in values]})
+
+    def contains(self, expressions: Iterable[str], text: str | None, *, flag: str = "--search") -> None:
+        """One of the expressions contains the text, whatever the case. `%` and `_` are letters like any other."""
+        if text:
+            pattern = f"%{usable(text, flag).translate(_LIKE_SPECIAL)}%"
+            alike = " OR ".join(f"{one} ILIKE %(pattern)s" for one in expressions)
+            self.add(f"({alike})", pattern=pattern)
+
+
+def usable(text: str, flag: str) -> str:
+    """Text that PostgreSQL can compare with. Raises QueryInvalid."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueryInvalid(f"{flag}: the text is not valid Unicode; give it in UTF-8") from None
+    if "\x00" in text:
+        raise QueryInvalid(f"{flag}: a text cannot contain NUL; leave it out")
+    return text
+
+
+def one_of(values: Sequence[str], allowed: Collection[str], *, flag: str) -> None:
+    """Raises QueryInvalid for a value that does not exist, with those that do."""
+    for value in values:
+        if value not in allowed:
+            raise QueryInvalid(f"{flag}: there is no {value!r}; choose from {', '.join(allowed)}")
+
+
+def _name_of(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")

@@ -1,0 +1,31 @@
+"""Pages of a list, by keyset: a cursor names the last row of a page, and the next one begins after it.
+
+A page costs the same however far back it lies, and rows that come in meanwhile neither repeat nor hide others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ledger.errors import QueryInvalid
+
+Line = TypeVar("Line")
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Line]):
+    """Rows, and the cursor of the page after them; None where there is nothing more."""
+
+    rows: list[Line]
+    next: str | None
+
+
+def checked_limit(limit: int) -> int:
+    """Raises QueryInvalid where a page of that many rows cannot be had."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise QueryInvalid(f"--limit: a page has 1 to {MAX_LIMIT:,} rows, not {limit:,}")
+    return limit
