@@ -30,20 +30,20 @@ $(INSTALLED): pyproject.toml requirements.lock
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
 	  VIRTUAL_ENV=$(VENV) uv pip install --quiet -r requirements.lock && \
-	  VIRTUAL_ENV=$(VENV) uv pip install --quiet --no-deps -e . ; \
+	  VIRTUAL_ENV=$(VENV) uv pip install --quiet --no-deps --no-build-isolation -e . ; \
 	else \
 	  $(PYTHON) -m venv $(VENV) && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . ; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
 	fi
 	@touch $(INSTALLED)
 
 # What CI and a fresh machine install, to the letter. Run after a change of dependencies.
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	$(VENV)-lock/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	  --no-annotate --no-header --all-build-deps --extra bench --group pyproject.toml:dev -o requirements.lock pyproject.toml
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --upgrade \
+	  --extra bench --group dev -o requirements.lock pyproject.toml
 	rm -rf $(VENV)-lock
 
 clean:
