@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 import threading
@@ -93,6 +94,9 @@ def run(settings: Settings) -> None:
     """The process `coins worker commands`: takes partitions and applies their commands until it is told to stop."""
     # The thread that reads ahead must not keep the one that commits waiting for the interpreter.
     sys.setswitchinterval(0.0005)
+    # A batch is thousands of objects that all go away with it: looking for cycles among them is a tenth of its time.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     with Process("worker", settings.database) as process:
         broker = CoinsBroker(settings, owner=process.name)
         declare(broker, Connections(settings.database))
