@@ -19,6 +19,7 @@ from ledger.batch import Batch, Handled
 from ledger.database import connect_for_commands
 from ledger.errors import BatchRaced
 from ledger.handle import handle
+from messages.publisher import connect
 from workers.broker import CoinsBroker, command_queue
 from workers.edge import ACTOR, EdgeBatch
 from workers.process import Process
@@ -97,6 +98,7 @@ def run(settings: Settings) -> None:
     # A batch is thousands of objects that all go away with it: looking for cycles among them is a tenth of its time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    connect(settings.edge).close()  # a URL that is none is no reason to wait
     with Process("worker", settings.database) as process:
         broker = CoinsBroker(settings, owner=process.name)
         declare(broker, Connections(settings.database))

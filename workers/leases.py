@@ -16,6 +16,8 @@ from workers.process import GONE_AFTER_SECONDS
 # A session that still holds a batch open this long after its lease ran out belongs to a frozen process.
 FROZEN_AFTER_SECONDS = 10
 
+_CREATE = "INSERT INTO partition (id) VALUES (%(partition)s) ON CONFLICT (id) DO NOTHING"
+
 _TAKE = f"""
 WITH live AS (
   SELECT greatest(count(*), 1) AS workers FROM process
@@ -72,6 +74,10 @@ class PartitionLease:
     partitions: int
     owner: str
     started_at: Any
+
+    def create(self) -> None:
+        """Make sure that the partition is known: their number may have grown since the last migration."""
+        self.connection.execute(_CREATE, self._values(0))
 
     def take(self) -> int | None:
         """The epoch, or None while somebody else owns the partition or we have our share already."""

@@ -116,6 +116,7 @@ class Relay:
 
 def run(settings: Settings) -> None:
     """The process `coins relay`."""
+    connect_redis(settings.edge).close()  # a URL that is none is no reason to wait
     with Process("relay", settings.database) as process:
         relay = Relay(settings, process)
         while not process.stopping.is_set():

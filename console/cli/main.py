@@ -10,6 +10,7 @@ import sys
 import typer
 
 from console.cli import processes, sending, system
+from console.cli.reads import READS
 from ledger.errors import DatabaseUnavailable, LedgerError, QueryInvalid, SchemaOutdated
 from messages.errors import EdgeUnavailable, EventInvalid, MessagesError
 from workers.errors import NotReady, SettingsInvalid, WorkersError
@@ -29,6 +30,8 @@ app = typer.Typer(
 
 for module in (processes, sending, system):
     module.register(app)
+for verb, read in READS.items():
+    app.command(verb)(read)
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def _open(command: OpenAccount, ledger: Ledger, now: datetime) -> Decision:
         credit=0,
         credit_limit=command.credit_limit,
         frozen=0,
-        reference=command.credit_limit or None,
+        reference=None,
         version=0,
         posted_at=None,
         draws_from=source.draws_from,
