@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import psycopg
 
@@ -47,6 +48,13 @@ WHERE a.id IN (SELECT id FROM named UNION SELECT draws_from FROM named
 ORDER BY a.id
 FOR NO KEY UPDATE OF a"""
 
+# Where the keys are known from before, which for accounts that trade is always.
+LOCK_KEYS = f"""
+SELECT {_ACCOUNT_COLUMNS}
+FROM account a JOIN account p ON p.id = a.parent
+WHERE a.id = ANY(%s::int8[])
+ORDER BY a.id
+FOR NO KEY UPDATE OF a"""
 LOCK_NAMED = _LOCK.format(named=_NAMED, columns=_ACCOUNT_COLUMNS)
 LOCK_NAMED_AND_MORE = _LOCK.format(named=_NAMED_AND_MORE, columns=_ACCOUNT_COLUMNS)
 # A dry run looks and touches nothing.
@@ -69,6 +77,52 @@ class Known(NamedTuple):
     outcome: bytes
 
 
+class Directory:
+    """Which keys to lock for an account's id, as far as this session has seen them: the account, its master, its sponsor.
+
+    Ids and keys never change; masters and sponsors may, and a key may come from a transaction that was rolled back. So
+    what is remembered only says what to lock, and `learn` says whether that was right.
+    """
+
+    __slots__ = ("_keys",)
+
+    def __init__(self) -> None:
+        self._keys: dict[str, tuple[int, ...]] = {}
+
+    def keys(self, wanted: Wanted, owners: set[int]) -> list[int] | None:
+        """All keys to be locked; None where something has to be looked up by its id."""
+        if wanted.subtrees or owners:
+            return None
+        found: set[int] = set()
+        for id_ in wanted.accounts:
+            keys = self._keys.get(id_)
+            if keys is None:
+                return None
+            found.update(keys)
+        return list(found)
+
+    def learn(self, accounts: list[Account], by_key: Wanted | None) -> bool:
+        """Remember what was locked. Whether it is everybody: all who pay, and all who were wanted `by_key`."""
+        if len(self._keys) > _REMEMBERED:
+            self._keys.clear()
+        locked = {account.id for account in accounts}
+        complete = True
+        for one in accounts:
+            keys = (one.id,) if one.draws_from == one.id else (one.id, one.draws_from)
+            if one.sponsor is not None:
+                keys = (*keys, one.sponsor)
+            self._keys[one.account] = keys
+            complete = complete and locked.issuperset(keys)
+        if by_key is not None and not by_key.accounts.issubset(one.account for one in accounts):
+            self._keys.clear()
+            return False
+        return complete
+
+
+_REMEMBERED = 200_000
+_directories: WeakKeyDictionary[psycopg.Connection[Any], Directory] = WeakKeyDictionary()
+
+
 class Snapshot(NamedTuple):
     book: Book
     known: dict[tuple[str, str], Known]
@@ -81,13 +135,12 @@ def load(connection: psycopg.Connection[Any], items: Sequence[Item]) -> Snapshot
         needs(item.event.data, wanted)
     past = _past(connection, wanted)
     owners = {key for one in past for key, _, _ in one.postings} | {one.account for one in past}
+    directory = _directories.setdefault(connection, Directory())
     for _ in range(_ATTEMPTS):
-        loaded = _load(connection, items, wanted, owners)
+        keys = directory.keys(wanted, owners)
+        loaded = _load(connection, items, wanted, owners, keys)
         accounts = [Account(*row) for row in loaded.accounts]
-        locked = {account.id for account in accounts}
-        if all(
-            one.draws_from in locked and (one.sponsor is None or one.sponsor in locked) for one in accounts
-        ):
+        if directory.learn(accounts, wanted if keys is not None else None):
             break
     else:
         raise BatchRaced("the accounts that pay kept changing while they were being locked")
@@ -126,11 +179,17 @@ class _Loaded(NamedTuple):
 
 
 def _load(
-    connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wanted, owners: set[int]
+    connection: psycopg.Connection[Any],
+    items: Sequence[Item],
+    wanted: Wanted,
+    owners: set[int],
+    keys: list[int] | None,
 ) -> _Loaded:
     with connection.pipeline():
         accounts = _cursor(connection)
-        if owners or wanted.subtrees:
+        if keys is not None:
+            accounts.execute(LOCK_KEYS, (literal(keys),), prepare=True)
+        elif owners or wanted.subtrees:
             subtrees = sorted(wanted.subtrees)
             accounts.execute(
                 LOCK_NAMED_AND_MORE,
@@ -143,9 +202,9 @@ def _load(
         known = _cursor(connection)
         known.execute(KEYS, columns(item.key for item in items), prepare=True)
         rows = []
-        for kind, keys in wanted.rows.items():
+        for kind, row_keys in wanted.rows.items():
             cursor = _cursor(connection)
-            cursor.execute(KINDS[kind].load(), _keys(keys), prepare=True)
+            cursor.execute(KINDS[kind].load(), _keys(row_keys), prepare=True)
             rows.append((kind, cursor))
         transaction_keys = _next(connection, "transaction_key", len(items))
         account_keys = _next(connection, "account_key", wanted.new_accounts)

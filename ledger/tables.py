@@ -191,7 +191,7 @@ device = Table(
     Column("plan", Text),
     Column("onboarded_at", Moment, nullable=False),
     Column("paid_until", Moment),
-    Index("device_account_device_idx", "account", "device", postgresql_where=text("account IS NOT NULL")),
+    Index("device_account_idx", "account", postgresql_where=text("account IS NOT NULL")),
 )
 
 recharge_reference = Table(

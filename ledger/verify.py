@@ -12,18 +12,23 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from ledger.numbers import number_of
 from ledger.queries.consistency import CHECKS, COUNTED, Check
+from ledger.queries.entries import NUMBER
 from ledger.queries.reading import snapshot
 
 # Of one kind; whoever has a thousand does not read on.
 MAX_DIFFERENCES = 1_000
 _READ_AT_ONCE = 5_000
 
-_OUTCOMES = """
-SELECT c.source || ' ' || c.id, c.reason, c.outcome, t.id, t.time AT TIME ZONE 'UTC'
+# Those that stand there word for word as they are composed are left out: reading millions would take minutes.
+# (A quotation mark within a text is escaped, so that these words can be found between its members alone.)
+_OUTCOMES = f"""
+SELECT c.source || ' ' || c.id, c.reason, {NUMBER}, c.outcome
 FROM command c
-LEFT JOIN transaction t ON t.id = c.transaction"""
+LEFT JOIN transaction t ON t.id = c.transaction
+WHERE NOT (starts_with(c.outcome, '{{"reason":' || coalesce('"' || c.reason || '"', 'null') || ',"message":')
+           AND strpos(c.outcome, ',"transaction":' || coalesce('"' || {NUMBER} || '"', 'null') || ',"accounts":[') > 0
+           AND right(c.outcome, 2) = ']}}')"""
 
 
 class Difference(NamedTuple):
@@ -92,12 +97,11 @@ OUTCOMES_AGREE = "the outcome that is sent again says what its command's key say
 
 
 def _outcomes(connection: psycopg.Connection[Any]) -> list[Difference]:
-    """Every stored outcome against its key. Read here, not in SQL: one that is no JSON would stop the statement."""
+    """Stored outcomes against their keys. Read here, not in SQL: one that is no JSON would stop the statement."""
     found: list[Difference] = []
     with connection.cursor("outcomes") as cursor:
         cursor.itersize = _READ_AT_ONCE
-        for where, reason, outcome, transaction, time in cursor.execute(_OUTCOMES):
-            number = number_of(transaction, time) if transaction is not None else None
+        for where, reason, number, outcome in cursor.execute(_OUTCOMES):
             expected = f"reason {_shown(reason)}, transaction {_shown(number)}"
             said = _said(outcome)
             if said != expected:

@@ -24,6 +24,17 @@ NAME_PATTERN = r"[A-Za-z0-9_-]{1,64}"
 SOURCE_PATTERN = rf"^{NAME_PATTERN}(/[A-Za-z0-9_.-]{{1,63}})?$"
 NO_NUL = r"^[^\x00]*$"
 MESSAGE_ID_PATTERN = r"^[ -~]{1,128}$"
+ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+DEVICE_PATTERN = r"^[!-~]{1,64}$"
+CURRENCY_PATTERN = r"^[A-Z]{3}$"
+PATTERNS_IN_WORDS = {
+    ID_PATTERN: "must be an id: 1 to 64 of the letters A-Z and a-z, digits, dot, underscore and hyphen",
+    DEVICE_PATTERN: "must be a device: 1 to 64 printable ASCII characters, no spaces",
+    CURRENCY_PATTERN: "must be a currency of three capital letters, as in EUR",
+    MESSAGE_ID_PATTERN: "must be 1 to 128 printable ASCII characters",
+    SOURCE_PATTERN: "must be a name, or name/part, as in device-mgmt/eu",
+    NO_NUL: "must not contain NUL",
+}
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _DECIMAL = re.compile(r"\d{1,16}(\.\d{1,6})?")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+")
@@ -103,9 +114,9 @@ SignedAmount = Annotated[Integer, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT), AfterVal
 Quantity = Annotated[Integer, Field(ge=1, le=10_000)]
 CycleNumber = Annotated[Integer, Field(ge=1, le=1_000_000)]
 
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-DeviceId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]
-TransactionNumber = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+DeviceId = Annotated[str, StringConstraints(pattern=DEVICE_PATTERN)]
+TransactionNumber = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Devices = Annotated[list[DeviceId], Field(min_length=1, max_length=MAX_DEVICES), AfterValidator(_unique)]
 
 Text = Annotated[str, StringConstraints(max_length=500, pattern=NO_NUL)]
@@ -113,7 +124,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO
 ShortText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_email)]
 Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
 
 Time = Annotated[
     datetime,

@@ -25,10 +25,14 @@ WHERE a.id = %(id)s"""
 _CREDIT_THEN = f"""
 SELECT e.balance
 FROM account s
-JOIN entry e ON e.account = s.id AND e.account > 0 AND e.version <= {versions_up_to("%(before)s")}
-WHERE s.id = %(id)s AND e.time < %(before)s
-ORDER BY e.version DESC
-LIMIT 1"""
+CROSS JOIN LATERAL (
+  SELECT e.balance
+  FROM entry e
+  WHERE e.account = s.id AND e.account > 0 AND e.version <= {versions_up_to("%(before)s")} AND e.time < %(before)s
+  ORDER BY e.version DESC
+  LIMIT 1
+) e
+WHERE s.id = %(id)s"""
 
 
 class Balance(NamedTuple):

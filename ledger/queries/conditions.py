@@ -30,12 +30,22 @@ class Conditions:
             name = _name_of(flag)
             self.add(f"{column} = ANY(%({name})s::text[])", **{name: [usable(one, flag) for one in values]})
 
-    def contains(self, expressions: Iterable[str], text: str | None, *, flag: str = "--search") -> None:
-        """One of the expressions contains the text, whatever the case. `%` and `_` are letters like any other."""
+    def contains(
+        self,
+        expressions: Iterable[str],
+        text: str | None,
+        *,
+        flag: str = "--search",
+        otherwise: str = "false",
+    ) -> None:
+        """One of the expressions contains the text, whatever the case, or the condition `otherwise` holds.
+
+        `%` and `_` are letters like any other.
+        """
         if text:
             pattern = f"%{usable(text, flag).translate(_LIKE_SPECIAL)}%"
             alike = " OR ".join(f"{one} ILIKE %(pattern)s" for one in expressions)
-            self.add(f"({alike})", pattern=pattern)
+            self.add(f"({alike} OR {otherwise})", pattern=pattern)
 
 
 def usable(text: str, flag: str) -> str:

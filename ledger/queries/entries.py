@@ -8,7 +8,9 @@ NUMBER = (
     "|| lpad(t.id::text, greatest(10, length(t.id::text)), '0')"
 )
 
-_NARROWED = """(
+_FEW = 100
+
+_NARROWED = """CASE WHEN {account}.version <= {few} THEN {unnarrowed} ELSE (
     WITH RECURSIVE narrowed(low, high) AS (
       SELECT 0::bigint, {account}.version
       UNION ALL
@@ -17,8 +19,8 @@ _NARROWED = """(
       FROM narrowed
       JOIN entry middle ON middle.account = {account}.id AND middle.account > 0
                        AND middle.version = (low + high + 1) / 2
-      WHERE high - low > 100)
-    SELECT {bound} FROM narrowed)"""
+      WHERE high - low > {few})
+    SELECT {bound} FROM narrowed) END"""
 
 
 def versions_up_to(moment: str, account: str = "s") -> str:
@@ -27,10 +29,15 @@ def versions_up_to(moment: str, account: str = "s") -> str:
     There is no index by account and time, and none is needed: versions count from 1 without gaps and times never fall
     from one to the next, so halving finds the place in some twenty look-ups. It stops at a hundred: whoever asks
     compares the times of what is left anyhow, and a small account costs no look-up at all.
+
+    `account` is the alias of the account's row, which has to be outside of the query that the bound stands in
+    (LATERAL): there it is computed once, beside it once for every entry.
     """
-    return _NARROWED.format(account=account, moment=moment, bound="min(high)")
+    return _NARROWED.format(
+        account=account, moment=moment, few=_FEW, bound="min(high)", unnarrowed=f"{account}.version"
+    )
 
 
 def versions_before(moment: str, account: str = "s") -> str:
     """Every entry up to this version lies before `moment`."""
-    return _NARROWED.format(account=account, moment=moment, bound="max(low)")
+    return _NARROWED.format(account=account, moment=moment, few=_FEW, bound="max(low)", unnarrowed="0")

@@ -32,8 +32,7 @@ _OWN = """
   FROM scope s
   CROSS JOIN LATERAL (
     SELECT e.*
-    FROM entry e
-    JOIN transaction t ON t.id = e.transaction
+    FROM entry e {transaction}
     WHERE e.account = s.id AND e.account > 0
   AND {own}
     {newest_versions}
@@ -43,18 +42,22 @@ _OWN = """
 # but that one has paid itself, too, with its allotment, and sees only that. (A sponsor's charge names it as counterparty;
 # of a refund to the sponsor, the consumer's own entry stands in the same transaction, or in the charge that it reverses.)
 # In a subtree that its master belongs to, the entry is the master's line already.
+# (OFFSET 0 has each line's transaction and entries looked up by themselves: joined to all of them, a page takes seconds.)
 _DRAWN = """
   SELECT s.id AS shown, NULL::bigint AS balance, {entry}
   FROM scope s
   CROSS JOIN LATERAL (
     SELECT e.*
     FROM entry e
-    JOIN transaction t ON t.id = e.transaction
     JOIN account payer ON payer.id = e.account
+    CROSS JOIN LATERAL (SELECT * FROM transaction one WHERE one.id = e.transaction OFFSET 0) t
     WHERE e.consumer = s.id AND e.account > 0
   AND NOT payer.path @> ARRAY[%(root)s::bigint]
   AND e.counterparty IS DISTINCT FROM e.consumer
-  AND NOT EXISTS (SELECT FROM entry own WHERE own.transaction = ANY(ARRAY[t.id, t.reverses]) AND own.account = s.id)
+  AND NOT EXISTS (
+    SELECT FROM entry own
+    WHERE own.transaction = ANY(ARRAY[t.id, t.reverses]) AND own.account = s.id
+    OFFSET 0)
   AND {drawn}
     {newest_transactions}
   ) e"""
@@ -94,15 +97,10 @@ FROM entry e
 JOIN account a ON a.id = e.account
 WHERE e.transaction = %(transaction)s AND a.account = %(account)s AND e.version = %(version)s"""
 
-_SEARCHED = (
-    "t.item",
-    "e.type",
-    NUMBER,
-    "t.order_id",
-    "t.reference",
-    "t.note",
-    r"array_to_string(t.devices, E'\n')",
-)
+# Keeps a LATERAL query from being merged into the query around it, which would compute its bounds for every entry.
+_APART = "OFFSET 0"
+_SEARCHED = ("t.item", "t.order_id", "t.reference", "t.note", r"array_to_string(t.devices, E'\n')")
+_IN_NUMBERS = frozenset("Tt-0123456789")
 
 
 class StatementLine(NamedTuple):
@@ -219,7 +217,11 @@ def _conditions(chosen: StatementFilter, span: Span) -> Conditions:
         where.add(
             "t.devices && %(devices)s::text[]", devices=[usable(one, "--device") for one in chosen.devices]
         )
-    where.contains(_SEARCHED, chosen.search)
+    if chosen.search:
+        alike = [type_ for type_ in CATEGORY_OF if chosen.search.lower() in type_]
+        where.parameters["alike"] = alike
+        number = (NUMBER,) if _IN_NUMBERS.issuperset(chosen.search) else ()
+        where.contains((*_SEARCHED, *number), chosen.search, otherwise="e.type = ANY(%(alike)s::text[])")
     return where
 
 
@@ -245,7 +247,10 @@ def _lines_of(named: Named, subtree: bool, where: Conditions, span: Span, last: 
 def _totals_of(named: Named, where: Conditions, span: Span) -> str:
     own = [str(where)]
     _narrow(own, span)
-    branches = _branches(named, True, own=own, drawn=[str(where)], newest_versions="", newest_transactions="")
+    apart = _APART if span != Span(None, None) else ""
+    branches = _branches(
+        named, True, own=own, drawn=[str(where)], newest_versions=apart, newest_transactions=apart
+    )
     return _TOTALS.format(scope=_SUBTREE, branches=branches)
 
 
@@ -265,7 +270,16 @@ def _branches(
     newest_versions: str,
     newest_transactions: str,
 ) -> str:
-    branches = [_OWN.format(entry=_ENTRY, own="\n  AND ".join(own), newest_versions=newest_versions)]
+    # Of an account with millions of entries it matters whether each one's transaction is looked up, too.
+    transaction = "JOIN transaction t ON t.id = e.transaction" if any("t." in one for one in own) else ""
+    branches = [
+        _OWN.format(
+            entry=_ENTRY,
+            own="\n  AND ".join(own),
+            newest_versions=newest_versions,
+            transaction=transaction,
+        )
+    ]
     if (
         len(named.path) > 1
     ):  # Nobody stands over a top account whose coins anybody in its tree could have used.

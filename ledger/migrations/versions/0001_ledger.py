@@ -175,9 +175,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("device", name=op.f("device_pkey")),
     )
     op.create_index(
-        "device_account_device_idx",
+        "device_account_idx",
         "device",
-        ["account", "device"],
+        ["account"],
         unique=False,
         postgresql_where=sa.text("account IS NOT NULL"),
     )
@@ -332,6 +332,7 @@ def upgrade() -> None:
     op.execute("CREATE TABLE batch_default PARTITION OF batch DEFAULT")
     # Written once and read once, or next to never: compressing them would cost more than storing them.
     op.execute("ALTER TABLE outbox ALTER COLUMN events SET STORAGE EXTERNAL")
+    op.execute("ALTER TABLE batch ALTER COLUMN bodies SET STORAGE EXTERNAL")
     op.execute(PLATFORM)
     op.execute(REFUSE_CHANGES)
     for table in APPEND_ONLY:
@@ -357,9 +358,7 @@ def downgrade() -> None:
     )
     op.drop_index("entry_account_version_key", table_name="entry", postgresql_where=sa.text("account > 0"))
     op.drop_table("entry")
-    op.drop_index(
-        "device_account_device_idx", table_name="device", postgresql_where=sa.text("account IS NOT NULL")
-    )
+    op.drop_index("device_account_idx", table_name="device", postgresql_where=sa.text("account IS NOT NULL"))
     op.drop_table("device")
     op.drop_table("dead_letter_group")
     op.drop_index(
