@@ -17,7 +17,7 @@ from messages.streams import COMMANDS, commands_stream, read_commands_stream
 START = "0-0"
 MAX_DELIVERIES = 500
 MAX_BYTES = 4 * 1024 * 1024
-SCAN_SECONDS = 1.0
+SCAN_SECONDS = 0.25
 _FIRST_GUESS_BYTES = 64 * 1024
 
 
