@@ -7,7 +7,6 @@ array literal.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,23 +25,6 @@ def literal(values: Sequence[Any]) -> str:
 def columns(rows: Iterable[Any]) -> list[str]:
     """Rows as one array literal a column."""
     return [literal(column) for column in zip(*rows, strict=True)]
-
-
-def binary_texts(values: Sequence[str] | None) -> bytes | None:
-    """A `text[]` as binary COPY wants it: one dimension, no nulls, the type, the length, the lower bound, the texts."""
-    if values is None:
-        return None
-    parts = [_HEAD.pack(1, 0, _TEXT_OID, len(values), 1)]
-    for value in values:
-        encoded = value.encode()
-        parts.append(_LENGTH.pack(len(encoded)))
-        parts.append(encoded)
-    return b"".join(parts)
-
-
-_TEXT_OID = 25
-_HEAD = struct.Struct("!iiIii")
-_LENGTH = struct.Struct("!i")
 
 
 def _element(value: Any) -> str:

@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import count
 from typing import Any, NamedTuple
 
-from ledger.arrays import binary_texts
 from ledger.model import (
     PLATFORM,
     PLATFORM_ID,
@@ -220,7 +219,7 @@ class Book:
                 top,
                 draft.account.id,
                 draft.item,
-                binary_texts(draft.devices),
+                draft.devices,
                 draft.note,
                 draft.order,
                 draft.method,

@@ -73,12 +73,10 @@ UPDATE dead_letter SET count = count + 1, last_at = %b WHERE digest = %b"""
 
 _KEPT = "UPDATE dead_letter_group SET kept = kept + 1 WHERE id = %b"
 
-# Cheap where nothing waits: the condition is looked at once, before anything is joined.
 _RESOLVE = """
 UPDATE dead_letter d SET state = 'resolved', resolved_at = %b
 FROM unnest(%s::text[], %s::text[]) AS k(source, id)
-WHERE EXISTS (SELECT FROM dead_letter WHERE state IN ('waiting', 'failed again') AND command_id IS NOT NULL)
-  AND d.state IN ('waiting', 'failed again') AND d.source = k.source AND d.command_id = k.id"""
+WHERE d.state IN ('waiting', 'failed again') AND d.source = k.source AND d.command_id = k.id"""
 
 
 def record(connection: psycopg.Connection[Any], letters: Iterable[DeadLetter], now: datetime) -> None:

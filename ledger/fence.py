@@ -6,10 +6,11 @@ transaction: position and postings stand or fall together, and who has lost the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
+from ledger.arrays import columns
 from ledger.batch import Batch
 from ledger.errors import FenceLost
 
@@ -17,50 +18,58 @@ LEASE_SECONDS = 3
 # An advisory lock shows the standby which session holds a batch open, should its process be frozen in the middle.
 LOCK_CLASS = 0x636F696E
 
-_FENCE = f"""
-SELECT pg_advisory_xact_lock_shared({LOCK_CLASS}, %b::int4)"""
-
-_RENEW = f"""
-UPDATE partition SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
-WHERE id = %b AND epoch = %b
-RETURNING crashed_in_a_row"""
-
-_MOVE = """
-UPDATE position p SET position = m.after
-FROM unnest(%b::text[], %b::text[], %b::text[]) AS m(stream, before, after)
-WHERE p.stream = m.stream AND p.position = m.before"""
+# All of it in one statement: a lone command waits for every one of them.
+_CLAIM = f"""
+WITH shown AS MATERIALIZED (
+  SELECT pg_advisory_xact_lock_shared({LOCK_CLASS}, %(partition)s::int4)
+), renewed AS (
+  UPDATE partition SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
+  WHERE id = %(partition)s AND epoch = %(epoch)s
+  RETURNING crashed_in_a_row
+), moved AS (
+  UPDATE position p SET position = m.after
+  FROM unnest(%(streams)s::text[], %(before)s::text[], %(after)s::text[]) AS m(stream, before, after)
+  WHERE p.stream = m.stream AND p.position = m.before
+  RETURNING 1
+)
+SELECT (SELECT crashed_in_a_row FROM renewed), (SELECT count(*) FROM moved), nextval('batch_key'),
+       EXISTS (SELECT FROM dead_letter WHERE state IN ('waiting', 'failed again') AND command_id IS NOT NULL)
+FROM shown"""
 
 _CREATE = """
 INSERT INTO position (stream, position) SELECT unnest(%b::text[]), '0-0' ON CONFLICT (stream) DO NOTHING"""
 
 
-class Fence:
-    """Queues the fence of a batch on the connection's pipeline, and checks it once the answers are there."""
+class Claim(NamedTuple):
+    """What moving the positions told: the batch's number, how many commands in a row had crashed before it, and whether
+    any dead letter waits for its key to be decided."""
 
-    def __init__(self, connection: psycopg.Connection[Any], batch: Batch) -> None:
-        self._batch = batch
-        connection.execute(_FENCE, (batch.partition,), prepare=True)
-        self._renewed = connection.execute(_RENEW, (batch.partition, batch.epoch), prepare=True)
-        new = [move.stream for move in batch.moves if move.before == "0-0"]
-        if new:
-            connection.execute(_CREATE, (new,), prepare=True)
-        moves = batch.moves
-        columns = ([m.stream for m in moves], [m.before for m in moves], [m.after for m in moves])
-        self._moved = connection.execute(_MOVE, columns, prepare=True)
+    batch: int
+    crashed_in_a_row: int
+    letters_wait: bool
 
-    def check(self) -> int:
-        """How many commands in a row had crashed before this batch. Raises FenceLost."""
-        row = self._renewed.fetchone()
-        if row is None:
-            raise FenceLost(
-                f"partition {self._batch.partition} has another owner than epoch {self._batch.epoch}"
-            )
-        if self._moved.rowcount != len(self._batch.moves):
-            raise FenceLost(
-                f"a stream of partition {self._batch.partition} was read further by somebody else"
-            )
-        crashed: int = row[0]
-        return crashed
+
+def claim(connection: psycopg.Connection[Any], batch: Batch) -> Claim:
+    """Move the positions under the worker's epoch. Raises FenceLost."""
+    new = [move.stream for move in batch.moves if move.before == "0-0"]
+    if new:
+        connection.execute(_CREATE, (new,), prepare=True)
+    streams, before, after = columns((move.stream, move.before, move.after) for move in batch.moves)
+    values = {
+        "partition": batch.partition,
+        "epoch": batch.epoch,
+        "streams": streams,
+        "before": before,
+        "after": after,
+    }
+    row = connection.execute(_CLAIM, values, prepare=True).fetchone()
+    assert row is not None
+    crashed, moved, number, letters_wait = row
+    if crashed is None:
+        raise FenceLost(f"partition {batch.partition} has another owner than epoch {batch.epoch}")
+    if moved != len(batch.moves):
+        raise FenceLost(f"a stream of partition {batch.partition} was read further by somebody else")
+    return Claim(number, crashed, letters_wait)
 
 
 def record_crashes(

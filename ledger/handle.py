@@ -20,7 +20,7 @@ from ledger.dead_letters import INVALID, UNREADABLE, DeadLetter
 from ledger.decide import decide
 from ledger.errors import BatchRaced
 from ledger.faults import Fault, classify
-from ledger.fence import Fence, record_crashes
+from ledger.fence import Claim, claim, record_crashes
 from ledger.model import Applied
 from ledger.numbers import number_of
 from ledger.snapshot import Known, Snapshot, load
@@ -42,38 +42,29 @@ def handle(connection: psycopg.Connection[Any], batch: Batch, now: datetime) -> 
         BatchRaced: somebody else was faster; roll back and run the batch again.
         psycopg.Error: an outage; roll back, wait and run the batch again.
     """
-    key, crashed_before = _claim(connection, batch)
-    work = _Work(connection, batch, key, now)
+    work = _Work(connection, batch, claim(connection, batch), now)
     work.sort_out()
     work.decide_all(work.items)
-    work.write(crashed_before)
+    work.write()
     return work.handled
-
-
-def _claim(connection: psycopg.Connection[Any], batch: Batch) -> tuple[int, int]:
-    """Move the positions under the worker's epoch; a number for the batch."""
-    with connection.pipeline():
-        fence = Fence(connection, batch)
-        numbered = connection.execute("SELECT nextval('batch_key')", prepare=True)
-    crashed = fence.check()
-    row = numbered.fetchone()
-    assert row is not None
-    return row[0], crashed
 
 
 class _Work:
     """The steps of one batch, and what they hand to each other."""
 
-    def __init__(self, connection: psycopg.Connection[Any], batch: Batch, key: int, now: datetime) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], batch: Batch, claimed: Claim, now: datetime
+    ) -> None:
         self.connection = connection
         self.batch = batch
-        self.key = key
+        self.claimed = claimed
+        self.key = claimed.batch
         self.now = now
         self.handled = Handled()
         self.items: list[Item] = []
         self.letters: list[DeadLetter] = []
         self.refused: dict[tuple[str, str], int] = {}
-        self.answers = outcome.Answers(key, time_text(now))
+        self.answers = outcome.Answers(claimed.batch, time_text(now))
         self.events: dict[int, tuple[str, str, bytes]] = {}
         self.crashed_in_a_row = 0
         self.any_decided = False
@@ -120,7 +111,6 @@ class _Work:
         """Decide and store. Where one command is at fault it is found, and its neighbours are done without it."""
         if not items:
             return
-        self.connection.execute("SAVEPOINT chunk", prepare=True)
         try:
             culprit = self._decide(items)
         except psycopg.Error as error:
@@ -149,7 +139,9 @@ class _Work:
 
     def _decide(self, items: Sequence[Item]) -> tuple[int, Exception] | None:
         """Decide the items against what the ledger holds, and store it; or say which of them raised."""
-        snapshot = load(self.connection, items)
+        with self.connection.pipeline():
+            self.connection.execute("SAVEPOINT chunk", prepare=True)
+            snapshot = load(self.connection, items)
         decided: list[Item] = []
         here: dict[tuple[str, str], Item] = {}
         for index, item in enumerate(items):
@@ -230,7 +222,7 @@ class _Work:
 
     # 3. What goes out
 
-    def write(self, crashed_before: int) -> None:
+    def write(self) -> None:
         done = [item for item in self.items if item.body is not None]
         for item in done:
             event = item.event
@@ -248,13 +240,13 @@ class _Work:
         in_order = [self.events[slot] for slot in sorted(self.events)]
         with self.connection.pipeline():
             archive(self.connection, self.key, self.batch, self.now)
-            if done:
+            if done and self.claimed.letters_wait:
                 dead_letters.resolve(self.connection, [item.key for item in done], self.now)
             publish(self.connection, in_order)
         if self.letters:
             dead_letters.record(self.connection, self.letters, self.now)
             self._resolve_within(done)
-        self._count_crashes(crashed_before)
+        self._count_crashes(self.claimed.crashed_in_a_row)
         self.handled.commands = len(self.items)
         self.handled.dead_letters = len(self.letters)
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
+from ledger.inserting import Columns
 from ledger.model import Device, Plan, RechargeReference, Returned, Row
 
 
@@ -45,8 +46,10 @@ class RowKind:
         )
         return f"SELECT {columns} FROM unnest({types}) AS k({', '.join(self.key)}) JOIN {self.table} r ON {alike}{lock}"
 
-    def copy(self) -> str:
-        return f"COPY {self.table} ({', '.join(self.columns)}) FROM STDIN (FORMAT binary)"
+    @cached_property
+    def new(self) -> Columns:
+        """How new rows get in."""
+        return Columns(self.table, self.columns)
 
     def update(self) -> str:
         names = ", ".join(self.columns)

@@ -207,13 +207,13 @@ def _load(
             cursor.execute(KINDS[kind].load(), _keys(row_keys), prepare=True)
             rows.append((kind, cursor))
         transaction_keys = _next(connection, "transaction_key", len(items))
-        account_keys = _next(connection, "account_key", wanted.new_accounts)
+        account_keys = _next(connection, "account_key", wanted.new_accounts) if wanted.new_accounts else None
         return _Loaded(
             accounts.fetchall(),
             known.fetchall(),
             [(kind, cursor.fetchall()) for kind, cursor in rows],
             [key for (key,) in transaction_keys.fetchall()],
-            [key for (key,) in account_keys.fetchall()],
+            [key for (key,) in account_keys.fetchall()] if account_keys else [],
         )
 
 

@@ -1,11 +1,11 @@
 """The only writer: everything a batch has decided, in a handful of statements whatever its size.
 
-New rows go in by binary COPY, changed ones by one UPDATE from arrays. The caller commits.
+New rows go in by one statement a table (`inserting.py`), changed ones by one UPDATE from arrays. The caller commits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -16,6 +16,7 @@ import psycopg
 from ledger.arrays import columns
 from ledger.batch import Batch, Item
 from ledger.book import Book
+from ledger.inserting import LINES, Columns
 from ledger.rows import KINDS
 
 _ACCOUNT = {
@@ -66,8 +67,7 @@ _TRANSACTION = {
     "top": "int8",
     "account": "int8",
     "item": "text",
-    # In binary form already: to COPY it is bytes, to the table an array.
-    "devices": "bytea",
+    "devices": "text[]",
     "note": "text",
     "order_id": "text",
     "method": "text",
@@ -101,15 +101,11 @@ _COMMAND = {
     "decided_at": "timestamptz",
     "reason": "text",
     "transaction": "int8",
-    "outcome": "text",
+    "outcome": LINES,
     "batch": "int8",
     "delivery": "int4",
     "place": "int2",
 }
-
-
-def _copy_of(table: str, columns: dict[str, str]) -> str:
-    return f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
 
 
 def _update_of(names: Sequence[str]) -> str:
@@ -121,54 +117,60 @@ def _update_of(names: Sequence[str]) -> str:
 _account = attrgetter(*_ACCOUNT)
 _figures = attrgetter(*_FIGURES)
 _described = attrgetter(*_DESCRIBED)
-COPY_ACCOUNTS = _copy_of("account", _ACCOUNT)
-COPY_TRANSACTIONS = _copy_of("transaction", _TRANSACTION)
-COPY_ENTRIES = _copy_of("entry", _ENTRY)
-COPY_COMMANDS = _copy_of("command", _COMMAND)
+ACCOUNTS = Columns("account", _ACCOUNT)
+TRANSACTIONS = Columns("transaction", _TRANSACTION)
+ENTRIES = Columns("entry", _ENTRY)
+COMMANDS = Columns("command", _COMMAND)
+FEW = 24
 UPDATE_FIGURES = _update_of(_FIGURES)
 UPDATE_DESCRIBED = _update_of(_DESCRIBED)
 RELEASE_DEVICES = "UPDATE device SET account = NULL WHERE account = ANY(%b::int8[])"
 ARCHIVE = "INSERT INTO batch (id, received_at, partition, deliveries, bodies) VALUES (%b, %b, %b, %b, %b)"
-PUBLISH = "INSERT INTO outbox (events) VALUES (%b)"
-NOTIFY = "SELECT pg_notify('coins_outbox', '')"
+PUBLISH = "WITH new AS (INSERT INTO outbox (events) VALUES (%b)) SELECT pg_notify('coins_outbox', '')"
 
 
 def store(
     connection: psycopg.Connection[Any], book: Book, decided: Sequence[Item], *, batch: int, now: datetime
 ) -> None:
     """Write what the book has collected, and the keys of the commands that were decided for the first time."""
-    cursor = connection.cursor()
-    if book.opened:
-        _copy(cursor, COPY_ACCOUNTS, _ACCOUNT, map(_account, book.opened))
-    if book.transactions:
-        _copy(cursor, COPY_TRANSACTIONS, _TRANSACTION, book.transactions)
-        _copy(cursor, COPY_ENTRIES, _ENTRY, book.entries)
-    for kind, inserted in book.inserted.items():
-        if inserted:
-            spec = KINDS[kind]
-            _copy(cursor, spec.copy(), spec.columns, map(spec.values, inserted.values()))
-    if decided:
-        _copy(
-            cursor,
-            COPY_COMMANDS,
-            _COMMAND,
-            (
-                (
-                    item.event.source,
-                    item.event.id,
-                    item.fingerprint,
-                    now,
-                    item.reason,
-                    item.transaction,
-                    (item.body or b"").decode(),
-                    batch,
-                    item.delivery,
-                    item.place,
-                )
-                for item in decided
-            ),
+    commands = [
+        (
+            item.event.source,
+            item.event.id,
+            item.fingerprint,
+            now,
+            item.reason,
+            item.transaction,
+            (item.body or b"").decode(),
+            batch,
+            item.delivery,
+            item.place,
         )
-    _update(connection, book)
+        for item in decided
+    ]
+    if len(commands) <= FEW:
+        with connection.pipeline():
+            _insert(connection, book, commands, Columns.insert)
+            _update(connection, book)
+    else:
+        _insert(connection, book, commands, Columns.copy)
+        with connection.pipeline():
+            _update(connection, book)
+
+
+def _insert(
+    connection: psycopg.Connection[Any],
+    book: Book,
+    commands: list[tuple[Any, ...]],
+    write: Callable[[Columns, psycopg.Connection[Any], Iterable[Sequence[Any]]], None],
+) -> None:
+    write(ACCOUNTS, connection, map(_account, book.opened))
+    write(TRANSACTIONS, connection, book.transactions)
+    write(ENTRIES, connection, book.entries)
+    for kind, inserted in book.inserted.items():
+        spec = KINDS[kind]
+        write(spec.new, connection, map(spec.values, inserted.values()))
+    write(COMMANDS, connection, commands)
 
 
 def _update(connection: psycopg.Connection[Any], book: Book) -> None:
@@ -177,22 +179,17 @@ def _update(connection: psycopg.Connection[Any], book: Book) -> None:
     posted = [
         account for key, account in book.posted.items() if key not in opened and key not in book.described
     ]
-    with connection.pipeline():
-        if book.released:
-            connection.execute(RELEASE_DEVICES, (book.released,), prepare=True)
-        if posted:
-            connection.execute(
-                UPDATE_FIGURES,
-                columns(map(_figures, posted)),
-                prepare=True,
-            )
-        if described:
-            # Funding and figures together: a constraint may allow only the new pair of them.
-            connection.execute(UPDATE_DESCRIBED, columns(map(_described, described)), prepare=True)
-        for kind, changed in book.changed.items():
-            if changed:
-                spec = KINDS[kind]
-                connection.execute(spec.update(), columns(map(spec.values, changed.values())), prepare=True)
+    if book.released:
+        connection.execute(RELEASE_DEVICES, (book.released,), prepare=True)
+    if posted:
+        connection.execute(UPDATE_FIGURES, columns(map(_figures, posted)), prepare=True)
+    if described:
+        # Funding and figures together: a constraint may allow only the new pair of them.
+        connection.execute(UPDATE_DESCRIBED, columns(map(_described, described)), prepare=True)
+    for kind, changed in book.changed.items():
+        if changed:
+            spec = KINDS[kind]
+            connection.execute(spec.update(), columns(map(spec.values, changed.values())), prepare=True)
 
 
 def archive(connection: psycopg.Connection[Any], key: int, batch: Batch, now: datetime) -> None:
@@ -213,12 +210,3 @@ def publish(connection: psycopg.Connection[Any], events: list[tuple[str, str, by
             [b"%b %b %b" % (route.encode(), type_.encode(), event) for route, type_, event in events]
         )
         connection.execute(PUBLISH, (lines,), prepare=True)
-        connection.execute(NOTIFY, prepare=True)
-
-
-def _copy(cursor: psycopg.Cursor[Any], statement: str, columns: dict[str, str], rows: Iterable[Any]) -> None:
-    with cursor.copy(statement) as copy:
-        copy.set_types(list(columns.values()))
-        write = copy.write_row
-        for row in rows:
-            write(row)

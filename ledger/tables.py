@@ -1,6 +1,7 @@
-"""The tables, as SQLAlchemy metadata: what migrations are compared with and what queries are built from.
+"""The tables, as SQLAlchemy metadata: what migrations are compared with, and the one place that says what a column is for.
 
-The path of a command uses SQL of its own (`snapshot.py`, `store.py`), for speed; it speaks of the same tables.
+The path of a command (`snapshot.py`, `store.py`) and the reading side (`queries/`) use SQL of their own, by psycopg: the
+first for speed, the second because a look at a balance should not wait for the import of SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ entry = Table(
         "entry_consumer_transaction_idx",
         "consumer",
         "transaction",
-        postgresql_where=text("consumer IS NOT NULL"),
+        # Not a sponsor's entries: they are found by the sponsor, and its customer has an entry of its own.
+        postgresql_where=text("consumer IS NOT NULL AND counterparty IS DISTINCT FROM consumer"),
     ),
     Index("entry_transaction_idx", "transaction"),
 )

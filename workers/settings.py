@@ -24,7 +24,7 @@ SECRETS = ("database_url", "redis_url", "edge_url", "smtp_url")
 class Settings(BaseSettings):
     """The settings of CONTRACT §11. Build it with `load`, which also knows where each value came from."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     database_url: SecretStr | None = Field(None, description="postgresql://… of the ledger")
     redis_url: SecretStr | None = Field(None, description="redis://… or unix://… for jobs, and for the edge")

@@ -47,6 +47,7 @@ class StreamReader:
     _scanned_at: float = 0.0
     _scan_seconds: float = SCAN_SECONDS
     _average_bytes: float = _FIRST_GUESS_BYTES
+    _busy: int = 1
 
     def begin(self, positions: dict[str, str]) -> None:
         """Start from the ledger's positions."""
@@ -67,12 +68,14 @@ class StreamReader:
         found: Any = self._connected().execute_command(  # type: ignore[no-untyped-call]
             "XREAD",
             "COUNT",
-            max(1, budget // len(self.streams)),
+            max(1, budget // self._busy),
             *(("BLOCK", block_milliseconds) if block_milliseconds else ()),
             "STREAMS",
             *self.streams,
             *(stream.cursor for stream in self.streams.values()),
         )
+        # What one producer leaves of a batch the others may have: shares are of those who had something to say.
+        self._busy = max(1, len(found or ()))
         if not found:
             return []
         if isinstance(found, dict):

@@ -70,10 +70,14 @@ def _refund(command: Refund, ledger: Ledger, now: datetime) -> Decision:
 def _legs(past: PastTransaction, amount: int, ledger: Ledger) -> tuple[Leg, ...]:
     """Everybody who paid gets it back; an allotment only whoever still has one."""
     legs: list[Leg] = []
+    sponsored = any(unit == Unit.ALLOTMENT for _, unit, _ in past.postings)
     for key, unit, _ in past.postings:
         account = ledger.by_key(key)
         if unit == Unit.COIN:
-            legs.append(Leg(account, amount, TransactionType.REFUND, consumer=past.account))
+            customer = past.account if sponsored else None
+            legs.append(
+                Leg(account, amount, TransactionType.REFUND, counterparty=customer, consumer=past.account)
+            )
             legs.append(Leg(System.REVENUE, -amount, TransactionType.REFUND))
         elif account.funding == "sponsored":
             legs.append(Leg(account, amount, TransactionType.REFUND, Unit.ALLOTMENT, consumer=past.account))

@@ -218,7 +218,7 @@ def upgrade() -> None:
         "entry",
         ["consumer", "transaction"],
         unique=False,
-        postgresql_where=sa.text("consumer IS NOT NULL"),
+        postgresql_where=sa.text("consumer IS NOT NULL AND counterparty IS DISTINCT FROM consumer"),
     )
     op.create_index("entry_transaction_idx", "entry", ["transaction"], unique=False)
     op.create_table(
@@ -354,7 +354,9 @@ def downgrade() -> None:
     op.drop_table("lease")
     op.drop_index("entry_transaction_idx", table_name="entry")
     op.drop_index(
-        "entry_consumer_transaction_idx", table_name="entry", postgresql_where=sa.text("consumer IS NOT NULL")
+        "entry_consumer_transaction_idx",
+        table_name="entry",
+        postgresql_where=sa.text("consumer IS NOT NULL AND counterparty IS DISTINCT FROM consumer"),
     )
     op.drop_index("entry_account_version_key", table_name="entry", postgresql_where=sa.text("account > 0"))
     op.drop_table("entry")
