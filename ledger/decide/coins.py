@@ -180,7 +180,7 @@ def _adjust(command: Adjust, ledger: Ledger, now: datetime) -> Decision:
         return missing(command.account)
     if refused := closed(account) or own_coins(account) or _too_much(account, command.amount):
         return refused
-    if account.available + min(command.amount, 0) < 0:
+    if command.amount < 0 and account.available + command.amount < 0:
         return Rejected(
             Reason.INSUFFICIENT_CREDIT,
             f"{account.name} has {account.available:,} available, {-command.amount:,} would be taken; "
