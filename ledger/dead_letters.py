@@ -17,8 +17,10 @@ import psycopg
 
 from ledger.arrays import columns
 from ledger.batch import Delivery
+from messages.codec import bytes_of_parts
 
 KEPT_A_GROUP = 1_000
+KEPT_WHOLE_BYTES = 4_096
 UNREADABLE, INVALID, CRASHED = "unreadable", "invalid", "crashed"
 _OURS = frozenset({"messages", "ledger", "workers"})
 
@@ -81,7 +83,14 @@ WHERE d.state IN ('waiting', 'failed again') AND d.source = k.source AND d.comma
 
 def record(connection: psycopg.Connection[Any], letters: Iterable[DeadLetter], now: datetime) -> None:
     """Keep the letters, in the transaction that moves past them."""
+    parts: dict[int, list[bytes]] = {}
     for letter in letters:
+        delivery = letter.delivery
+        if id(delivery) not in parts:
+            parts[id(delivery)] = bytes_of_parts(delivery.body)
+        # Of a long array, the one event: a thousand bad ones in a message do not make a thousand copies of it.
+        whole = len(delivery.body) <= KEPT_WHOLE_BYTES or len(parts[id(delivery)]) == 1
+        raw = delivery.body if whole else parts[id(delivery)][letter.place]
         group = hashlib.sha256(
             repr((letter.reason, letter.type, letter.exception, letter.frame)).encode()
         ).digest()
@@ -95,7 +104,7 @@ def record(connection: psycopg.Connection[Any], letters: Iterable[DeadLetter], n
             connection.execute(_COUNT_EQUAL, (now, digest))
             continue
         key = (letter.source, letter.id, letter.producer, letter.delivery.stream, letter.delivery.position)
-        content = (letter.place, letter.delivery.body, letter.why, letter.traceback)
+        content = (letter.place, raw, letter.why, letter.traceback)
         (count,) = _one(connection.execute(_LETTER, (group_id, digest, *key, *content, now, now)))
         if count == 1:
             connection.execute(_KEPT, (group_id,))

@@ -21,7 +21,10 @@ RACES = frozenset({"23505", "40001", "40P01"})
 
 def classify(error: BaseException, *, persistent: bool = False) -> Fault:
     """The class of an error of psycopg. `persistent`: the same race has come back every time, so it is no race."""
-    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if not isinstance(error, psycopg.Error):
+        # A value that cannot even be written down for the database.
+        return Fault.DATA
+    state = error.sqlstate
     if state is None:
         # psycopg refuses values that PostgreSQL cannot hold (a NUL, an integer too large) before they are sent.
         return Fault.DATA if isinstance(error, psycopg.DataError) else Fault.OUTAGE

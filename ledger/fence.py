@@ -36,6 +36,9 @@ SELECT (SELECT crashed_in_a_row FROM renewed), (SELECT count(*) FROM moved), nex
        EXISTS (SELECT FROM dead_letter WHERE state IN ('waiting', 'failed again') AND command_id IS NOT NULL)
 FROM shown"""
 
+_RENEW = f"""
+UPDATE partition SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds' WHERE id = %b"""
+
 _CREATE = """
 INSERT INTO position (stream, position) SELECT unnest(%b::text[]), '0-0' ON CONFLICT (stream) DO NOTHING"""
 
@@ -70,6 +73,11 @@ def claim(connection: psycopg.Connection[Any], batch: Batch) -> Claim:
     if moved != len(batch.moves):
         raise FenceLost(f"a stream of partition {batch.partition} was read further by somebody else")
     return Claim(number, crashed, letters_wait)
+
+
+def renew(connection: psycopg.Connection[Any], batch: Batch) -> None:
+    """At the end of a batch that took long: nobody else could renew the lease, the row was ours."""
+    connection.execute(_RENEW, (batch.partition,), prepare=True)
 
 
 def record_crashes(

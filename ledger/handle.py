@@ -6,7 +6,7 @@ everything decided is written, outcomes go to the outbox, and what could not be 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +17,10 @@ from ledger import dead_letters, outcome
 from ledger.batch import Batch, Delivery, Handled, Item
 from ledger.book import Book, Origin
 from ledger.dead_letters import INVALID, UNREADABLE, DeadLetter
-from ledger.decide import decide
+from ledger.decide import Wanted, decide, needs
 from ledger.errors import BatchRaced
 from ledger.faults import Fault, classify
-from ledger.fence import Claim, claim, record_crashes
+from ledger.fence import LEASE_SECONDS, Claim, claim, record_crashes, renew
 from ledger.model import Applied
 from ledger.numbers import number_of
 from ledger.snapshot import Known, Snapshot, load
@@ -49,6 +49,15 @@ def handle(connection: psycopg.Connection[Any], batch: Batch, now: datetime) -> 
     return work.handled
 
 
+class _Void(Exception):
+    """A command raised while it was being applied: what the chunk has changed in memory can no longer be trusted."""
+
+    def __init__(self, item: Item, error: Exception) -> None:
+        super().__init__(item.key)
+        self.item = item
+        self.error = error
+
+
 class _Work:
     """The steps of one batch, and what they hand to each other."""
 
@@ -61,10 +70,11 @@ class _Work:
         self.key = claimed.batch
         self.now = now
         self.handled = Handled()
+        self.began = time.monotonic()
         self.items: list[Item] = []
         self.letters: list[DeadLetter] = []
         self.refused: dict[tuple[str, str], int] = {}
-        self.answers = outcome.Answers(claimed.batch, time_text(now))
+        self.answers = outcome.Answers(claimed.batch, now)
         self.events: dict[int, tuple[str, str, bytes]] = {}
         self.crashed_in_a_row = 0
         self.any_decided = False
@@ -107,97 +117,112 @@ class _Work:
 
     # 2. Every command in its order
 
-    def decide_all(self, items: Sequence[Item]) -> None:
+    def decide_all(self, items: list[Item]) -> None:
         """Decide and store. Where one command is at fault it is found, and its neighbours are done without it."""
-        if not items:
-            return
-        try:
-            culprit = self._decide(items)
-        except psycopg.Error as error:
-            match classify(error, persistent=self.batch.persistent):
-                case Fault.RACE:
-                    raise BatchRaced(str(error)) from error
-                case Fault.OUTAGE:
-                    raise
-            self._undo(items)
-            if len(items) == 1:
-                self._crash(items[0], error)
-                return
-            middle = len(items) // 2
-            self.decide_all(items[:middle])
-            self.decide_all(items[middle:])
-            return
-        if culprit is not None:
-            index, raised = culprit
-            self._undo(items)
-            self.decide_all(items[:index])
-            self._crash(items[index], raised)
-            self.decide_all(items[index + 1 :])
-            return
-        self.any_decided = True
-        self.crashed_in_a_row = 0
+        waiting = [items]
+        while waiting:
+            some = waiting.pop()
+            if not some:
+                continue
+            try:
+                self._decide(some)
+            except BatchRaced:
+                raise
+            except _Void as void:
+                self._undo(some)
+                at = some.index(void.item)
+                self._crash(void.item, void.error)
+                waiting += [some[at + 1 :], some[:at]]
+            except Exception as error:
+                self._undo(some)
+                match classify(error, persistent=self.batch.persistent):
+                    case Fault.RACE:
+                        raise BatchRaced(str(error)) from error
+                    case Fault.OUTAGE:
+                        raise
+                if len(some) == 1:
+                    self._crash(some[0], error)
+                middle = len(some) // 2
+                waiting += [some[middle:], some[:middle]] if middle else []
 
-    def _decide(self, items: Sequence[Item]) -> tuple[int, Exception] | None:
-        """Decide the items against what the ledger holds, and store it; or say which of them raised."""
+    def _decide(self, items: list[Item]) -> None:
+        """Decide the items against what the ledger holds, and store it. Raises _Void where that cannot be all of them."""
+        crashed: dict[int, tuple[Item, Exception]] = {}
+        wanted = Wanted()
+        for item in items:
+            try:
+                needs(item.event.data, wanted)
+            except Exception as error:  # noqa: BLE001 - whatever a rule raises is its defect: dead-lettered, not passed on
+                crashed[item.slot] = (item, error)
         with self.connection.pipeline():
             self.connection.execute("SAVEPOINT chunk", prepare=True)
-            snapshot = load(self.connection, items)
+            snapshot = load(self.connection, items, wanted)
         decided: list[Item] = []
         here: dict[tuple[str, str], Item] = {}
-        for index, item in enumerate(items):
-            try:
-                self._decide_one(item, snapshot, here, decided)
-            except Exception as error:  # noqa: BLE001 - whatever a rule raises is a defect of that rule, dead-lettered
-                return index, error
+        for item in items:
+            raised = self._decide_one(item, snapshot, here, decided) if item.slot not in crashed else None
+            if raised is not None:
+                crashed[item.slot] = (item, raised)
         store(self.connection, snapshot.book, decided, batch=self.key, now=self.now)
-        return None
+        for item in items:
+            if item.slot in crashed:
+                self._crash(*crashed[item.slot])
+            else:
+                self.any_decided, self.crashed_in_a_row = True, 0
 
     def _decide_one(
         self, item: Item, snapshot: Snapshot, here: dict[tuple[str, str], Item], decided: list[Item]
-    ) -> None:
-        event, key = item.event, item.key
+    ) -> Exception | None:
+        """Decide an item, if nothing with its key was decided before. What its rule raised, if it did."""
+        key = item.key
         first = here.get(key)
         known = (
             Known(first.fingerprint, first.reason, None, first.body or b"")
             if first
             else snapshot.known.get(key)
         )
-        if known is not None:
-            if known.fingerprint == item.fingerprint:
-                item.duplicate, item.reason, item.body = True, known.reason, known.outcome
-            else:
-                item.reason = Reason.IDEMPOTENCY_CONFLICT
-                item.body = outcome.stored(
-                    Reason.IDEMPOTENCY_CONFLICT,
-                    f"{event.id} of {event.source} was another command; a new command needs a new id.",
-                    None,
-                )
-            return
-        self._decide_new(item, snapshot.book)
-        here[key] = item
-        decided.append(item)
+        if known is None:
+            raised = self._decide_new(item, snapshot.book)
+            if raised is None:
+                here[key] = item
+                decided.append(item)
+            return raised
+        if known.fingerprint == item.fingerprint:
+            item.duplicate, item.reason, item.body = True, known.reason, known.outcome
+        else:
+            source, id_ = key
+            message = f"{id_} of {source} was another command; a new command needs a new id."
+            item.reason = Reason.IDEMPOTENCY_CONFLICT
+            item.body = outcome.stored(Reason.IDEMPOTENCY_CONFLICT, message, None)
+        return None
 
-    def _decide_new(self, item: Item, book: Book) -> None:
+    def _decide_new(self, item: Item, book: Book) -> Exception | None:
         event = item.event
         if event.expirytime is not None and event.expirytime <= self.now:
             item.reason = Reason.EXPIRED
-            item.body = outcome.stored(
-                Reason.EXPIRED, f"It was to be applied before {time_text(event.expirytime)}.", None
-            )
-            return
-        decision = decide(event.data, book, self.now)
-        if isinstance(decision, Applied):
+            message = f"It was to be applied before {time_text(event.expirytime)}."
+            item.body = outcome.stored(Reason.EXPIRED, message, None)
+            return None
+        try:
+            decision = decide(event.data, book, self.now)
+        except Exception as error:  # noqa: BLE001 - as above; it has changed nothing, so the others go on
+            return error
+        if not isinstance(decision, Applied):
+            item.reason = decision.reason
+            item.body = outcome.stored(decision.reason, decision.message, None)
+            return None
+        try:
             posted = book.apply(decision, Origin(event.source, event.id, event.actor), self.now)
             number = None
             if posted is not None:
                 item.transaction = posted[0]
                 number = number_of(*posted)
             item.body = outcome.stored(None, None, number, decision.accounts)
-        else:
-            item.reason = decision.reason
-            item.body = outcome.stored(decision.reason, decision.message, None)
+        except Exception as error:
+            raise _Void(item, error) from error
+        return None
 
-    def _undo(self, items: Sequence[Item]) -> None:
+    def _undo(self, items: list[Item]) -> None:
         self.connection.execute("ROLLBACK TO SAVEPOINT chunk")
         for item in items:
             item.reset()
@@ -247,6 +272,8 @@ class _Work:
             dead_letters.record(self.connection, self.letters, self.now)
             self._resolve_within(done)
         self._count_crashes(self.claimed.crashed_in_a_row)
+        if time.monotonic() - self.began > LEASE_SECONDS / 3:
+            renew(self.connection, self.batch)
         self.handled.commands = len(self.items)
         self.handled.dead_letters = len(self.letters)
 

@@ -6,12 +6,14 @@ What is stored is the part of `data` that never changes; who asked, and whether 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from ledger.model import Account
 from messages.events import SOURCE, EventType
+from messages.fields import time_text
 from messages.reasons import Reason
 
 PUBLIC = ""
@@ -43,11 +45,15 @@ def stored(
 
 
 class Answers:
-    """The outcome events of a batch: each with an id that stays the same however often it is published."""
+    """The outcome events of a batch: each with an id that stays the same however often it is published.
 
-    def __init__(self, batch: int, time: str) -> None:
-        self._batch = batch
-        self._time = time.encode()
+    The moment is part of the id: a database that was restored from a backup counts its batches from there again, and what
+    it decides then must not go by the ids of what was decided before.
+    """
+
+    def __init__(self, batch: int, now: datetime) -> None:
+        self._batch = b"%x-%d" % (int(now.timestamp() * 1_000_000), batch)
+        self._time = time_text(now).encode()
 
     def event(
         self,
@@ -64,7 +70,7 @@ class Answers:
         key = orjson.dumps(id)
         return b"".join(
             (
-                b'{"specversion":"1.0","id":"%d-%d","source":"%b","type":"%b","time":"%b","causationid":'
+                b'{"specversion":"1.0","id":"%b-%d","source":"%b","type":"%b","time":"%b","causationid":'
                 % (self._batch, slot, _SOURCE, _APPLIED if applied else _REJECTED, self._time),
                 key,
                 b',"datacontenttype":"application/json","data":{"command":{"source":"',

@@ -82,11 +82,11 @@ FROM transaction t JOIN entry e ON e.transaction = t.id
 WHERE t.id = ANY(%b::int8[]) AND e.account > 0
 GROUP BY t.id"""
 
+# Of any top account: which one it will be is not known before the accounts are, and a reference is next to unique.
 RECHARGE_REFERENCES = """
 SELECT r.top, r.method, r.reference, r.transaction
-FROM unnest(%s::text[], %s::text[], %s::text[]) AS k(account, method, reference)
-JOIN account a ON a.account = k.account
-JOIN recharge_reference r ON r.top = a.path[1] AND r.method = k.method AND r.reference = k.reference
+FROM unnest(%s::text[], %s::text[]) AS k(method, reference)
+JOIN recharge_reference r ON r.reference = k.reference AND r.method = k.method
 ORDER BY r.top, r.method, r.reference FOR NO KEY UPDATE OF r"""
 
 KINDS: dict[type[Row], RowKind] = {

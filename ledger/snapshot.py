@@ -15,7 +15,7 @@ import psycopg
 from ledger.arrays import columns, literal
 from ledger.batch import Item
 from ledger.book import Book
-from ledger.decide import Wanted, needs
+from ledger.decide import Wanted
 from ledger.errors import BatchRaced
 from ledger.model import Account, PastTransaction, RechargeReference
 from ledger.rows import KINDS, PAST_TRANSACTIONS
@@ -36,8 +36,8 @@ _NAMED_AND_MORE = f"""{_NAMED}
   SELECT id, draws_from, sponsor FROM account
   WHERE path && ARRAY(SELECT id FROM account WHERE account = ANY(%s::text[]))
   UNION
-  SELECT p.id, p.draws_from, p.sponsor FROM account p JOIN account a ON a.parent = p.id
-  WHERE a.account = ANY(%s::text[])"""
+  SELECT id, draws_from, sponsor FROM account
+  WHERE id = ANY(ARRAY(SELECT unnest(path) FROM account WHERE account = ANY(%s::text[])))"""
 
 _LOCK = """
 WITH named AS MATERIALIZED ({named})
@@ -91,7 +91,7 @@ class Directory:
 
     def keys(self, wanted: Wanted, owners: set[int]) -> list[int] | None:
         """All keys to be locked; None where something has to be looked up by its id."""
-        if wanted.subtrees or owners:
+        if wanted.subtrees or wanted.lineages or owners:
             return None
         found: set[int] = set()
         for id_ in wanted.accounts:
@@ -128,20 +128,22 @@ class Snapshot(NamedTuple):
     known: dict[tuple[str, str], Known]
 
 
-def load(connection: psycopg.Connection[Any], items: Sequence[Item]) -> Snapshot:
-    """Everything the items need, locked until the transaction ends. Raises BatchRaced."""
-    wanted = Wanted()
-    for item in items:
-        needs(item.event.data, wanted)
+def load(connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wanted) -> Snapshot:
+    """Everything that is wanted for the items, locked until the transaction ends. Raises BatchRaced."""
     past = _past(connection, wanted)
     owners = {key for one in past for key, _, _ in one.postings} | {one.account for one in past}
     directory = _directories.setdefault(connection, Directory())
+    before: list[int] | None = None
     for _ in range(_ATTEMPTS):
         keys = directory.keys(wanted, owners)
         loaded = _load(connection, items, wanted, owners, keys)
         accounts = [Account(*row) for row in loaded.accounts]
-        if directory.learn(accounts, wanted if keys is not None else None):
+        locked = [account.id for account in accounts]
+        # Who stands under an account is looked up before it is locked: with the lock, nobody comes or goes anymore.
+        settled = not wanted.subtrees or locked == before
+        if directory.learn(accounts, wanted if keys is not None else None) and settled:
             break
+        before = locked
     else:
         raise BatchRaced("the accounts that pay kept changing while they were being locked")
     book = Book(
@@ -189,11 +191,13 @@ def _load(
         accounts = _cursor(connection)
         if keys is not None:
             accounts.execute(LOCK_KEYS, (literal(keys),), prepare=True)
-        elif owners or wanted.subtrees:
-            subtrees = sorted(wanted.subtrees)
+        elif owners or wanted.subtrees or wanted.lineages:
             accounts.execute(
                 LOCK_NAMED_AND_MORE,
-                (sorted(wanted.accounts), sorted(owners), subtrees, subtrees),
+                [
+                    literal(sorted(some))
+                    for some in (wanted.accounts, owners, wanted.subtrees, wanted.lineages)
+                ],
                 prepare=True,
             )
         else:

@@ -203,7 +203,7 @@ recharge_reference = Table(
     Column("method", Text, nullable=False),
     Column("reference", Text, nullable=False),
     Column("transaction", BigInteger, comment="null: taken back, free again"),
-    PrimaryKeyConstraint("top", "method", "reference"),
+    PrimaryKeyConstraint("reference", "method", "top"),
 )
 
 returned = Table(
@@ -239,6 +239,7 @@ process = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("role", Text, nullable=False),
+    Column("partitions", Integer, comment="of a worker: how many it knows of"),
     Column("started_at", Moment, nullable=False),
     Column("seen_at", Moment, nullable=False),
     Column("state", Text, nullable=False, server_default="ready", comment="ready, or what it waits for"),

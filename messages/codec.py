@@ -57,7 +57,7 @@ def decode(body: bytes) -> list[Part]:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return [_beyond_json(body, str(error))]
+        return _beyond_json(body, str(error))
     nulls = b"null" in body
     if not isinstance(content, list):
         return [_part(content, 0, nulls)]
@@ -77,10 +77,14 @@ def command_name(type_: str | None) -> str | None:
 def _part(content: Any, place: int, nulls: bool) -> Part:
     if nulls and isinstance(content, dict):
         content = _without_nulls(content)
+    if isinstance(content, dict) and not isinstance(content.get("type", ""), str):
+        return _refused(content, "type: must be a text, as in coins.TopUp.v1", place)
     try:
         event = EVENTS.validate_python(content)
     except ValidationError as error:
         return _refused(content, _explain(content, error), place)
+    except RecursionError:
+        return _refused(content, "it is nested too deeply", place)
     return Decoded(event, fingerprint(event.data), place)
 
 
@@ -93,18 +97,56 @@ def _refused(content: Any, why: str, place: int) -> Unreadable | Invalid:
             and _ID.fullmatch(id_)
             and _SOURCE.fullmatch(source)
         ):
-            return Invalid(source, id_, type_ if isinstance(type_, str) else None, why, place)
+            return Invalid(source, id_, _printable(type_) if isinstance(type_, str) else None, why, place)
         return Unreadable(f"no usable id and source: {why}", place)
     return Unreadable(f"an event must be a JSON object, this is {_json_name(content)}", place)
 
 
-def _beyond_json(body: bytes, why: str) -> Unreadable | Invalid:
-    """What strict JSON refuses (a lone surrogate, NaN) may still name its key, so that its sender gets an answer."""
+def _beyond_json(body: bytes, why: str) -> list[Part]:
+    """What strict JSON refuses (a lone surrogate, NaN, endless depth) may still hold events that are fine, and keys to
+    answer under."""
+    try:
+        content = json.loads(body, parse_constant=_NotJson)
+    except (ValueError, RecursionError):
+        return [Unreadable(f"not JSON: {why}", 0)]
+    if not isinstance(content, list):
+        return [_refused(content, f"not JSON: {why}", 0)]
+    if not 1 <= len(content) <= MAX_BATCH:
+        return [_too_many(content)]
+    return [
+        _part(element, place, True) if _is_json(element) else _refused(element, f"not JSON: {why}", place)
+        for place, element in enumerate(content)
+    ]
+
+
+class _NotJson:
+    """NaN and the infinities, which are no JSON."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _is_json(content: Any) -> bool:
+    try:
+        orjson.dumps(content)
+    except (TypeError, RecursionError):
+        return False
+    return True
+
+
+def _too_many(content: list[Any]) -> Unreadable:
+    return Unreadable(f"an array must hold 1 to {MAX_BATCH:,} events, this one holds {len(content):,}", 0)
+
+
+def bytes_of_parts(body: bytes) -> list[bytes]:
+    """The bytes of each event of a message: of a single one the message itself, of an array each element's."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        return Unreadable(f"not JSON: {why}", 0)
-    return _refused(content, f"not JSON: {why}", 0)
+        return [body]
+    if not isinstance(content, list) or not 1 <= len(content) <= MAX_BATCH:
+        return [body]
+    return [json.dumps(element, separators=(",", ":")).encode() for element in content]
 
 
 def _without_nulls(event: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +166,9 @@ def _without_nulls(event: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(content: Any, error: ValidationError) -> str:
     if isinstance(content, dict) and command_name(_text(content.get("type"))) not in COMMANDS:
-        return f"type: {_short(content.get('type'))} is no command; they are coins.<Command>.v1, as in coins.TopUp.v1"
+        type_ = content.get("type")
+        shown = _printable(repr(type_[:80])) if isinstance(type_, str) else "what is given"
+        return f"type: {shown} is no command; they are coins.<Command>.v1, as in coins.TopUp.v1"
     faults = [
         fault
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
@@ -156,10 +200,6 @@ def _say(fault: Any) -> str:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _short(value: Any) -> str:
-    return _printable(repr(value)[:80])
 
 
 def _printable(text: str) -> str:

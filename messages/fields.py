@@ -35,8 +35,10 @@ PATTERNS_IN_WORDS = {
     SOURCE_PATTERN: "must be a name, or name/part, as in device-mgmt/eu",
     NO_NUL: "must not contain NUL",
 }
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_DECIMAL = re.compile(r"\d{1,16}(\.\d{1,6})?")
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+_DECIMAL = re.compile(r"\d{1,16}(\.\d{1,6})?", re.ASCII)
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+")
 
 

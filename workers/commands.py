@@ -77,11 +77,13 @@ class Connections:
     def __init__(self, url: str) -> None:
         self._url = url
         self._local = threading.local()
+        self._all: list[psycopg.Connection[Any]] = []
 
     def mine(self) -> psycopg.Connection[Any]:
         connection: psycopg.Connection[Any] | None = getattr(self._local, "connection", None)
         if connection is None or connection.closed:
             connection = self._local.connection = connect_for_commands(self._url, name="worker")
+            self._all = [*(one for one in self._all if not one.closed), connection]
         return connection
 
     def give_up(self) -> None:
@@ -89,6 +91,11 @@ class Connections:
         if connection is not None:
             connection.close()
         self._local.connection = None
+
+    def close(self) -> None:
+        """Close the sessions of threads that have ended."""
+        for connection in self._all:
+            connection.close()
 
 
 def run(settings: Settings) -> None:
@@ -99,9 +106,10 @@ def run(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     connect(settings.edge).close()  # a URL that is none is no reason to wait
-    with Process("worker", settings.database) as process:
+    with Process("worker", settings.database, partitions=settings.partitions) as process:
         broker = CoinsBroker(settings, owner=process.name)
-        declare(broker, Connections(settings.database))
+        connections = Connections(settings.database)
+        declare(broker, connections)
         worker = dramatiq.Worker(broker, worker_threads=min(settings.partitions, 4), worker_timeout=100)
         for partition in range(1, settings.partitions):
             broker.declare_queue(command_queue(partition))
@@ -111,3 +119,4 @@ def run(settings: Settings) -> None:
         log.info("stopping")
         worker.stop(STOP_MILLISECONDS)
         broker.close()
+        connections.close()

@@ -23,11 +23,13 @@ from dramatiq.broker import Consumer, MessageProxy
 from ledger.batch import Batch, Delivery, Move
 from ledger.database import connect
 from ledger.errors import DatabaseUnavailable
+from messages.codec import Decoded, Part
 from workers.leases import PartitionLease
 from workers.streams import MAX_BYTES, MAX_DELIVERIES, StreamReader
 
 ACTOR = "apply_commands"
 MAX_COMMANDS = 1_000
+DEVICES_A_COMMAND = 20
 BLOCK_MILLISECONDS = 250
 TAKE_SECONDS = 0.25
 RENEW_SECONDS = 1.0
@@ -45,6 +47,12 @@ class EdgeBatch:
 
     def __repr__(self) -> str:
         return repr(self.batch)
+
+
+def _weight(part: Part) -> int:
+    """How much of a batch a part takes up: a command with hundreds of devices is as much work as many commands."""
+    devices = getattr(part.event.data, "devices", None) if isinstance(part, Decoded) else None
+    return 1 + len(devices) // DEVICES_A_COMMAND if devices else 1
 
 
 class PartitionConsumer(Consumer):
@@ -166,7 +174,7 @@ class PartitionConsumer(Consumer):
         commands = size = 0
         while self._ahead and len(taken) < MAX_DELIVERIES:
             one = self._ahead[0]
-            commands += len(one.decoded())
+            commands += sum(map(_weight, one.decoded()))
             size += len(one.body)
             if taken and (commands > MAX_COMMANDS or size > MAX_BYTES):
                 break
@@ -221,4 +229,5 @@ class PartitionConsumer(Consumer):
                 self._owner,
                 self._started_at,
             )
+            self._lease.create()
         return self._lease

@@ -13,15 +13,17 @@ import psycopg
 from ledger.fence import LEASE_SECONDS, LOCK_CLASS
 from workers.process import GONE_AFTER_SECONDS
 
-# A session that still holds a batch open this long after its lease ran out belongs to a frozen process.
-FROZEN_AFTER_SECONDS = 10
+# A session that holds a batch open past its lease, and has kept the server waiting for its client this long, belongs to a
+# process that is frozen. One that works, however long, is left alone.
+FROZEN_AFTER_SECONDS = 4
 
 _CREATE = "INSERT INTO partition (id) VALUES (%(partition)s) ON CONFLICT (id) DO NOTHING"
 
 _TAKE = f"""
 WITH live AS (
   SELECT greatest(count(*), 1) AS workers FROM process
-  WHERE role = 'worker' AND seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds'
+  WHERE role = 'worker' AND partitions = %(partitions)s
+    AND seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds'
 ), held AS (
   SELECT count(*) AS partitions FROM partition
   WHERE owner = %(owner)s AND lease_until > clock_timestamp() AND id <> %(partition)s
@@ -47,7 +49,8 @@ RETURNING id"""
 _TOO_MANY = f"""
 SELECT count(*) > ceil(%(partitions)s::float8 / greatest((
          SELECT count(*) FROM process
-         WHERE role = 'worker' AND seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds'), 1))
+         WHERE role = 'worker' AND partitions = %(partitions)s
+           AND seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds'), 1))
    AND max(id) = %(partition)s
 FROM partition WHERE owner = %(owner)s AND lease_until > clock_timestamp()"""
 
@@ -58,10 +61,12 @@ WHERE id = %(partition)s AND epoch = %(epoch)s"""
 # The lock of the fence shows which session it is; ending it rolls its batch back and frees the partition.
 _END_FROZEN = f"""
 SELECT l.pid, pg_terminate_backend(l.pid)
-FROM pg_locks l JOIN partition p ON p.id = %(partition)s
+FROM pg_locks l JOIN partition p ON p.id = %(partition)s JOIN pg_stat_activity s ON s.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.classid = {LOCK_CLASS} AND l.objid = %(partition)s
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND l.pid <> pg_backend_pid()
+  AND (s.state <> 'active' OR s.wait_event_type = 'Client')
+  AND s.state_change < clock_timestamp() - interval '{FROZEN_AFTER_SECONDS} seconds'
   AND p.lease_until < clock_timestamp() - interval '{FROZEN_AFTER_SECONDS} seconds'"""
 
 
@@ -113,9 +118,9 @@ class PartitionLease:
 
 _TAKE_NAMED = f"""
 INSERT INTO lease AS l (name, epoch, owner, lease_until)
-VALUES (%(name)s, 1, %(owner)s, clock_timestamp() + interval '{LEASE_SECONDS} seconds')
+VALUES (%(name)s, %(at_least)s, %(owner)s, clock_timestamp() + interval '{LEASE_SECONDS} seconds')
 ON CONFLICT (name) DO UPDATE SET
-  epoch = CASE WHEN l.owner = excluded.owner THEN l.epoch ELSE l.epoch + 1 END,
+  epoch = greatest(CASE WHEN l.owner = excluded.owner THEN l.epoch ELSE l.epoch + 1 END, %(at_least)s),
   owner = excluded.owner, lease_until = excluded.lease_until
 WHERE l.owner = excluded.owner OR l.lease_until < clock_timestamp()
 RETURNING epoch"""
@@ -132,9 +137,10 @@ class NamedLease:
     name: str
     owner: str
 
-    def take(self, connection: psycopg.Connection[Any]) -> int | None:
-        """Take or renew it: the epoch, or None while somebody else has it."""
-        row = connection.execute(_TAKE_NAMED, {"name": self.name, "owner": self.owner}).fetchone()
+    def take(self, connection: psycopg.Connection[Any], *, at_least: int = 1) -> int | None:
+        """Take or renew it: the epoch, no lower than `at_least`, or None while somebody else has it."""
+        values = {"name": self.name, "owner": self.owner, "at_least": at_least}
+        row = connection.execute(_TAKE_NAMED, values).fetchone()
         return row[0] if row else None
 
     def release(self, connection: psycopg.Connection[Any]) -> None:

@@ -24,7 +24,8 @@ _FORGET_AFTER = "1 day"
 log = structlog.get_logger(__name__)
 
 _BEAT = """
-INSERT INTO process (name, role, started_at, seen_at, state) VALUES (%b, %b, clock_timestamp(), clock_timestamp(), %b)
+INSERT INTO process (name, role, partitions, started_at, seen_at, state)
+VALUES (%b, %b, %b, clock_timestamp(), clock_timestamp(), %b)
 ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, state = excluded.state"""
 
 
@@ -34,12 +35,13 @@ class Process:
     SIGTERM, SIGINT and the end of whoever started it (COINS_SUPERVISOR_FD) set `stopping`.
     """
 
-    def __init__(self, role: str, database_url: str) -> None:
+    def __init__(self, role: str, database_url: str, *, partitions: int | None = None) -> None:
         self.role = role
         self.name = f"{role}@{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self.stopping = threading.Event()
         self.state = "starting"
         self._url = database_url
+        self._partitions = partitions
         self._heartbeat = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -118,4 +120,4 @@ class Process:
             connection.close()
 
     def _beat_once(self, connection: psycopg.Connection[Any]) -> None:
-        connection.execute(_BEAT, (self.name, self.role, self.state))
+        connection.execute(_BEAT, (self.name, self.role, self._partitions, self.state))

@@ -33,7 +33,7 @@ _DONE = "DELETE FROM outbox WHERE id = ANY(%b)"
 # All events of some rows in one call. Whoever comes with an older epoch than was seen is refused.
 _PUBLISH = """
 local seen = tonumber(redis.call('GET', KEYS[1]) or '0')
-if seen > tonumber(ARGV[1]) then return redis.error_reply('STALE a newer relay is active') end
+if seen > tonumber(ARGV[1]) then return {seen} end
 if seen < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
 for i = 3, #ARGV, 3 do
   redis.call('XADD', ARGV[i], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[i + 2], 'type', ARGV[i + 1])
@@ -47,8 +47,19 @@ def stream_of(route: str) -> str:
     return outcomes_stream(rest.partition(".")[0]) if kind == "outcome" else EVENTS
 
 
+class Superseded(Exception):
+    """The edge has seen a higher epoch than ours: a newer relay is active, or our database is older than the edge."""
+
+    def __init__(self, seen: int) -> None:
+        super().__init__(f"the edge has seen epoch {seen}")
+        self.seen = seen
+
+
 class RedisEvents:
-    """Events into Redis or Valkey streams. Raises redis.RedisError, after which any part may have been published."""
+    """Events into Redis or Valkey streams.
+
+    Raises redis.RedisError, after which any part may have been published, and Superseded, after which nothing was.
+    """
 
     def __init__(self, url: str, *, keep: int) -> None:
         self._client = connect_redis(url)
@@ -66,6 +77,8 @@ class RedisEvents:
                     stream = streams[route] = stream_of(route.decode())
                 arguments += (stream, type_, event)
         published: Any = self._publish(keys=[EPOCH_KEY], args=arguments)
+        if isinstance(published, list):
+            raise Superseded(int(published[0]))
         return int(published)
 
     def close(self) -> None:
@@ -106,7 +119,13 @@ class Relay:
                     continue
             rows = connection.execute(_NEXT, binary=True, prepare=True).fetchall()
             if rows:
-                events.publish(rows, epoch)
+                try:
+                    events.publish(rows, epoch)
+                except Superseded as superseded:
+                    # With the lease in hand we are the newest, whatever a database from before a restore counts.
+                    epoch = self._lease.take(connection, at_least=superseded.seen + 1)
+                    log.warning("published nothing under an old epoch", seen=superseded.seen, epoch=epoch)
+                    continue
                 connection.execute(_DONE, ([row[0] for row in rows],), prepare=True)
             else:
                 # A knock may be lost (a proxy, a restart); the poll behind it is not.

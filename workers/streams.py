@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
+import structlog
 
 from ledger.batch import Delivery
 from messages.codec import Unreadable
 from messages.publisher import connect
 from messages.streams import COMMANDS, commands_stream, read_commands_stream
 
+log = structlog.get_logger(__name__)
+
 START = "0-0"
 MAX_DELIVERIES = 500
 MAX_BYTES = 4 * 1024 * 1024
 SCAN_SECONDS = 0.25
-_FIRST_GUESS_BYTES = 64 * 1024
+_FIRST_GUESS_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -65,15 +68,13 @@ class StreamReader:
             time.sleep((block_milliseconds or 0) / 1000)
             return []
         budget = int(min(MAX_DELIVERIES, max(1, MAX_BYTES // self._average_bytes)))
-        found: Any = self._connected().execute_command(  # type: ignore[no-untyped-call]
-            "XREAD",
-            "COUNT",
-            max(1, budget // self._busy),
-            *(("BLOCK", block_milliseconds) if block_milliseconds else ()),
-            "STREAMS",
-            *self.streams,
-            *(stream.cursor for stream in self.streams.values()),
-        )
+        try:
+            found = self._read_streams(budget, block_milliseconds)
+        except redis.ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            self._drop_foreign()
+            return []
         # What one producer leaves of a batch the others may have: shares are of those who had something to say.
         self._busy = max(1, len(found or ()))
         if not found:
@@ -85,6 +86,27 @@ class StreamReader:
         size = sum(len(one.body) for one in deliveries)
         self._average_bytes = max(1.0, 0.5 * self._average_bytes + 0.5 * size / len(deliveries))
         return deliveries
+
+    def _read_streams(self, budget: int, block_milliseconds: int | None) -> Any:
+        return self._connected().execute_command(  # type: ignore[no-untyped-call]
+            "XREAD",
+            "COUNT",
+            max(1, budget // self._busy),
+            *(("BLOCK", block_milliseconds) if block_milliseconds else ()),
+            "STREAMS",
+            *self.streams,
+            *(stream.cursor for stream in self.streams.values()),
+        )
+
+    def _drop_foreign(self) -> None:
+        """Forget keys that have a stream's name and are none: they must not keep the others from being read."""
+        for name in list(self.streams):
+            kind: Any = self._connected().type(name)
+            if kind not in (b"stream", b"none"):
+                log.error(
+                    "this key is no stream, nothing is read from it; delete it", key=name, type=kind.decode()
+                )
+                del self.streams[name]
 
     def trim(self, positions: dict[str, str], keep_seconds: int) -> None:
         """Remove what the ledger is past, but for what is to be kept a while."""
@@ -134,7 +156,7 @@ class StreamReader:
                 stream.cursor = START
         self._scanned_at = time.monotonic()
         # A server with very many keys is not to be kept busy by looking at their names.
-        self._scan_seconds = max(SCAN_SECONDS, 100 * (self._scanned_at - began))
+        self._scan_seconds = max(SCAN_SECONDS, 20 * (self._scanned_at - began))
 
     def _know(self, name: str, position: str) -> None:
         known = read_commands_stream(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import sys
 from typing import Annotated, Any
 
@@ -190,9 +191,9 @@ def _value(text: str, annotation: Any) -> Any:
             return text
     if "list[" in shown:
         return [part for part in text.split(",") if part]
-    if "'int'" in shown and text.lstrip("-").isdigit():
+    if re.search(r"\bint\b", shown) and text.lstrip("-").isdigit():
         return int(text)
-    if "'bool'" in shown and text in ("true", "false"):
+    if re.search(r"\bbool\b", shown) and text in ("true", "false"):
         return text == "true"
     return text
 

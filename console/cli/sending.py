@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections import defaultdict, deque
@@ -33,6 +34,7 @@ class Line:
     body: bytes
     partitionkey: str | None = None
     key: tuple[str, str] | None = None
+    event: bool = False
     outcome: bytes | None = None
 
 
@@ -53,7 +55,7 @@ def send(
     Example: echo '{"type":"TopUp","data":{"account":"acme","amount":500}}' | coins send - --wait
     """
     from messages.outcomes import OutcomeReader
-    from messages.publisher import Message, Publisher, arrays
+    from messages.publisher import Message, Publisher
     from messages.streams import partition_of
     from workers.settings import load
 
@@ -65,11 +67,7 @@ def send(
         for line in lines:
             by_partition[partition_of(line.partitionkey, settings.partitions)].append(line)
         for partition, some in by_partition.items():
-            bodies = (
-                [line.body for line in some]
-                if batch == 1
-                else list(arrays((line.body for line in some), batch))
-            )
+            bodies = [line.body for line in some] if batch == 1 else _in_arrays(some, batch)
             publisher.send_raw([Message(body, partition) for body in bodies])
     if reader is None:
         typer.echo(f"sent {len(lines):,}", err=True)
@@ -78,6 +76,17 @@ def send(
         _print_outcomes(lines, reader.read(within_seconds=timeout), timeout)
     finally:
         reader.close()
+
+
+def _in_arrays(lines: list[Line], size: int) -> list[bytes]:
+    """The lines in arrays, in their order; one that is no event stands alone, so that it spoils no array."""
+    from messages.publisher import arrays
+
+    bodies: list[bytes] = []
+    for whole, some in itertools.groupby(lines, key=lambda line: line.event):
+        alike = [line.body for line in some]
+        bodies += arrays(alike, size) if whole else alike
+    return bodies
 
 
 def read_lines(content: bytes) -> Iterator[Line]:
@@ -114,7 +123,7 @@ def complete(raw: bytes) -> Line:
         filled["type"] = f"coins.{type_}.v1"
     body = raw if filled == event else json.dumps(filled, separators=(",", ":")).encode()
     partitionkey = filled.get("partitionkey")
-    return Line(body, partitionkey if isinstance(partitionkey, str) else None, _key(filled))
+    return Line(body, partitionkey if isinstance(partitionkey, str) else None, _key(filled), event=True)
 
 
 def _key(event: dict[str, Any]) -> tuple[str, str] | None:
@@ -138,8 +147,12 @@ def _print_outcomes(lines: list[Line], outcomes: Iterable[bytes], timeout: float
     unreadable = len(lines) - missing
     to_print = deque(line for line in lines if line.key is not None)
     rejected = 0
+    seen: set[str] = set()
     for outcome in outcomes if missing else ():
         event = json.loads(outcome)
+        if event["id"] in seen:
+            continue
+        seen.add(event["id"])
         expected = waiting.get((event["data"]["command"]["source"], event["causationid"]))
         if not expected:
             continue

@@ -33,6 +33,8 @@ from messages.reasons import Reason
 def _needs_open(command: OpenAccount, wanted: Wanted) -> None:
     wanted.accounts.update((command.account, command.parent))
     wanted.new_accounts += 1
+    if command.funding != "own":
+        wanted.lineages.add(command.parent)
 
 
 def _open(command: OpenAccount, ledger: Ledger, now: datetime) -> Decision:
@@ -92,6 +94,7 @@ def _needs_update(command: UpdateAccount, wanted: Wanted) -> None:
     wanted.accounts.add(command.account)
     if command.funding is not None:
         wanted.subtrees.add(command.account)
+        wanted.lineages.add(command.account)
 
 
 _TEXTS = ("name", "email", "boss_email", "country", "timezone", "legal_name", "tax_id", "address")

@@ -35,7 +35,7 @@ def _too_much(account: Account, amount: int) -> Rejected | None:
 def _needs_top_up(command: TopUp, wanted: Wanted) -> None:
     wanted.accounts.add(command.account)
     if command.reference:
-        wanted.row(RechargeReference, (command.account, command.method, command.reference))
+        wanted.row(RechargeReference, (command.method, command.reference))
 
 
 def _top_up(command: TopUp, ledger: Ledger, now: datetime) -> Decision:

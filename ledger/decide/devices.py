@@ -96,15 +96,18 @@ def _renew(command: Renewal, ledger: Ledger, now: datetime) -> Decision:
     total = total_of(price, len(command.devices))
     if isinstance(total, Rejected):
         return total
-    renewed: list[Device] = []
+    active: list[Device] = []
     for id_ in command.devices:
         device: Device | None = ledger.get(Device, id_)
         if device is None or device.account != account.id:
             return _no_device(id_, account)
+        active.append(device)
+    renewed: list[Device] = []
+    for device in active:
         until = _moved_on(max(now, device.paid_until or now), cycle, account)
         if isinstance(until, Rejected):
             return until
-        renewed.append(Device(id_, account.id, device.plan, device.onboarded_at, until))
+        renewed.append(Device(device.device, account.id, device.plan, device.onboarded_at, until))
     if refused := short_of(account, total, ledger):
         return refused
     return Applied(

@@ -15,13 +15,18 @@ from ledger.model import Account, Decision, PastTransaction, Row
 
 
 class Wanted:
-    """What the commands of a batch need, by public ids. Collected first, then loaded and locked at once."""
+    """What the commands of a batch need, by public ids. Collected first, then loaded and locked at once.
 
-    __slots__ = ("accounts", "new_accounts", "rows", "subtrees", "transactions")
+    `accounts` come with whoever pays for them. `subtrees`: an account with all that stand under it; `lineages`: an account
+    with all that it stands under.
+    """
+
+    __slots__ = ("accounts", "lineages", "new_accounts", "rows", "subtrees", "transactions")
 
     def __init__(self) -> None:
         self.accounts: set[str] = set()
         self.subtrees: set[str] = set()
+        self.lineages: set[str] = set()
         self.transactions: set[int] = set()
         self.rows: dict[type[Row], set[Hashable]] = defaultdict(set)
         self.new_accounts = 0

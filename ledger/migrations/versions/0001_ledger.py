@@ -277,6 +277,7 @@ def upgrade() -> None:
         "process",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("partitions", sa.Integer(), nullable=True, comment="of a worker: how many it knows of"),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -290,7 +291,7 @@ def upgrade() -> None:
         sa.Column("method", sa.Text(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
         sa.Column("transaction", sa.BigInteger(), nullable=True, comment="null: taken back, free again"),
-        sa.PrimaryKeyConstraint("top", "method", "reference", name=op.f("recharge_reference_pkey")),
+        sa.PrimaryKeyConstraint("reference", "method", "top", name=op.f("recharge_reference_pkey")),
     )
     op.create_table(
         "returned",
@@ -335,7 +336,8 @@ def upgrade() -> None:
     op.execute("ALTER TABLE batch ALTER COLUMN bodies SET STORAGE EXTERNAL")
     op.execute(PLATFORM)
     op.execute(REFUSE_CHANGES)
-    for table in APPEND_ONLY:
+    # A trigger of a statement is not inherited: somebody who names a partition must meet one, too.
+    for table in (*APPEND_ONLY, *(f"command_{remainder}" for remainder in range(COMMAND_PARTITIONS))):
         op.execute(
             f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"

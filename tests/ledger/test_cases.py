@@ -1,0 +1,129 @@
+"""Every scenario whose commands exist, against the pure core and against the ledger on PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ledger.queries.balance import balance
+from ledger.queries.statement import statement
+from messages.reasons import Reason
+from tests.cases_runner import Case, cases, play
+from tests.desk import LedgerDesk, PureDesk, json_of
+from tests.ledger.decide.test_precedence import REASONS_WALKED
+
+CASES = cases()
+
+# What no present command can be refused for: their commands, and the checks of producers, come later.
+LATER = {
+    Reason.NOT_AUTHORIZED,
+    Reason.NOT_SPONSORED,
+    Reason.PAYMENT_METHOD_NOT_AVAILABLE,
+    Reason.ORDER_EXISTS,
+    Reason.ORDER_NOT_PAYABLE,
+    Reason.ORDER_NOT_CANCELABLE,
+    Reason.SESSION_EXISTS,
+    Reason.SESSION_NOT_FOUND,
+    Reason.SESSION_CLOSED,
+    Reason.HOLD_EXISTS,
+    Reason.HOLD_NOT_FOUND,
+    Reason.HOLD_ALREADY_CAPTURED,
+    Reason.HOLD_ALREADY_RELEASED,
+    Reason.HOLD_EXPIRED,
+    Reason.EXCEEDS_HOLD,
+    Reason.RESOURCE_EXISTS,
+    Reason.RESOURCE_NOT_FOUND,
+    Reason.RESOURCE_TERMINATED,
+    Reason.SUBSCRIPTION_EXISTS,
+    Reason.SUBSCRIPTION_NOT_ACTIVE,
+    Reason.SUBSCRIPTION_NOT_CANCELED,
+    Reason.ALREADY_RENEWED,
+    Reason.CYCLE_NOT_DUE,
+    Reason.BILL_NOT_FOUND,
+    Reason.BILL_ALREADY_CONFIRMED,
+    Reason.WARNING_NOT_FOUND,
+    Reason.EXPORT_EXISTS,
+    Reason.RECLAIM_EXCEEDS_AVAILABLE,
+    Reason.SPONSOR_INSUFFICIENT_CREDIT,
+    Reason.ABANDONED,
+}
+
+
+class PureSpeaker:
+    """Answers for the pure core as the command line does for a running system."""
+
+    def __init__(self) -> None:
+        self._desk = PureDesk()
+
+    def send(self, event: dict[str, Any]) -> dict[str, Any]:
+        return json_of(self._desk.ask(event))
+
+    def balance(self, account: str) -> dict[str, Any]:
+        found = self._desk.account(account)
+        paying = [self._desk.account(found["draws_from"])]
+        if found["sponsor"] is not None:
+            paying.append(self._desk.account(found["sponsor"]))
+        available = [one["credit"] + one["credit_limit"] - one["frozen"] for one in paying]
+        return {
+            **found,
+            "draws_from": found["draws_from"] if found["funding"] == "shared" else None,
+            "available": available[0],
+            "spendable": max(0, min(available)),
+        }
+
+    def statement(self, account: str) -> list[dict[str, Any]]:
+        lines = []
+        for line in self._desk.lines():
+            if line["account"] == account:
+                lines.append(line)
+            elif line["consumer"] == account:
+                lines.append({**line, "account": account, "paid_by": line["account"], "balance": None})
+        return lines[::-1]
+
+
+class LedgerSpeaker:
+    """Answers for a ledger on PostgreSQL, with the queries that the command line asks."""
+
+    def __init__(self, desk: LedgerDesk) -> None:
+        self._desk = desk
+
+    def send(self, event: dict[str, Any]) -> dict[str, Any]:
+        return json_of(self._desk.ask(event))
+
+    def balance(self, account: str) -> dict[str, Any]:
+        return balance(self._desk.connection, account)._asdict()
+
+    def statement(self, account: str) -> list[dict[str, Any]]:
+        return [line._asdict() for line in statement(self._desk.connection, account).rows]
+
+
+def _present(case: Case) -> None:
+    if case.missing_commands:
+        pytest.skip(f"these commands come later: {', '.join(case.missing_commands)}")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_scenario_goes_as_told_in_the_pure_core(case: Case) -> None:
+    _present(case)
+    play(case, PureSpeaker())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_scenario_goes_as_told_on_postgresql(case: Case, module_database_url: str) -> None:
+    _present(case)
+    desk = LedgerDesk(module_database_url)
+    try:
+        play(case, LedgerSpeaker(desk))
+    finally:
+        desk.close()
+
+
+def test_every_reason_of_the_present_commands_is_reached() -> None:
+    reached = {Reason(reason) for case in CASES if not case.missing_commands for reason in case.reasons}
+    assert set(Reason) - LATER <= reached | REASONS_WALKED
+
+
+def test_no_reason_that_is_reached_is_put_off() -> None:
+    reached = {Reason(reason) for case in CASES if not case.missing_commands for reason in case.reasons}
+    assert not LATER & (reached | REASONS_WALKED)
