@@ -52,7 +52,8 @@ class Answers:
     """
 
     def __init__(self, batch: int, now: datetime) -> None:
-        self._batch = b"%x-%d" % (int(now.timestamp() * 1_000_000), batch)
+        self._batch = batch
+        self._moment = int(now.timestamp() * 1_000_000)
         self._time = time_text(now).encode()
 
     def event(
@@ -70,8 +71,8 @@ class Answers:
         key = orjson.dumps(id)
         return b"".join(
             (
-                b'{"specversion":"1.0","id":"%b-%d","source":"%b","type":"%b","time":"%b","causationid":'
-                % (self._batch, slot, _SOURCE, _APPLIED if applied else _REJECTED, self._time),
+                b'{"specversion":"1.0","id":"%d-%d-%x","source":"%b","type":"%b","time":"%b","causationid":'
+                % (self._batch, slot, self._moment, _SOURCE, _APPLIED if applied else _REJECTED, self._time),
                 key,
                 b',"datacontenttype":"application/json","data":{"command":{"source":"',
                 source.encode(),

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import psycopg
 from psycopg.rows import dict_row
 
 from ledger import outcome
@@ -25,7 +26,6 @@ from messages.codec import Decoded, Invalid, decode
 from messages.commands import Command
 from messages.envelope import Event, encode
 from messages.events import OUTCOMES, CommandApplied, CommandRejected
-from messages.fields import time_text
 from messages.publisher import event
 from messages.reasons import Reason
 
@@ -149,7 +149,7 @@ class PureDesk(Desk):
 
     def deliver(self, *bodies: bytes) -> list[Said]:
         self._batches += 1
-        answers = outcome.Answers(self._batches, time_text(self.now))
+        answers = outcome.Answers(self._batches, self.now)
         said: list[Said] = []
         for body in bodies:
             for part in decode(body):
@@ -307,15 +307,16 @@ class LedgerDesk(Desk):
 
     def _new_outcomes(self) -> list[Said]:
         """What this desk's batch has put into the outbox, taken out of it as the relay would."""
-        (key,) = self.one("SELECT currval('batch_key')")
+        try:
+            (row,) = self.one("SELECT currval(pg_get_serial_sequence('outbox', 'id'))")
+        except psycopg.errors.ObjectNotInPrerequisiteState:
+            self.connection.rollback()
+            return []
         said: list[Said] = []
         self.routes = []
-        for id_, lines in self.all("SELECT id, events FROM outbox ORDER BY id"):
-            events = [line.split(b" ", 2) for line in lines.split(b"\n")]
-            if not orjson.loads(events[0][2])["id"].startswith(f"{key}-"):
-                continue
-            self.all("DELETE FROM outbox WHERE id = %s", id_)
-            for route, type_, raw in events:
+        for (lines,) in self.all("DELETE FROM outbox WHERE id = %s RETURNING events", row):
+            for line in lines.split(b"\n"):
+                route, type_, raw = line.split(b" ", 2)
                 self.routes.append(route.decode())
                 said.append(OUTCOMES.validate_json(raw))
                 assert said[-1].type == type_.decode()

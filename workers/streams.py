@@ -21,7 +21,7 @@ START = "0-0"
 MAX_DELIVERIES = 500
 MAX_BYTES = 4 * 1024 * 1024
 SCAN_SECONDS = 0.25
-_FIRST_GUESS_BYTES = 256 * 1024
+_FIRST_GUESS_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class StreamReader:
         by_stream = [self._deliveries(self.streams[name.decode()], entries) for name, entries in found]
         deliveries = [one for turn in itertools.zip_longest(*by_stream) for one in turn if one is not None]
         size = sum(len(one.body) for one in deliveries)
-        self._average_bytes = max(1.0, 0.5 * self._average_bytes + 0.5 * size / len(deliveries))
+        self._average_bytes = max(1.0, 0.1 * self._average_bytes + 0.9 * size / len(deliveries))
         return deliveries
 
     def _read_streams(self, budget: int, block_milliseconds: int | None) -> Any:

@@ -15,7 +15,7 @@ from ledger.database import connect, connect_for_commands
 from ledger.fence import LEASE_SECONDS
 from ledger.fence import claim as begin_batch
 from tests.system.site import Site, until
-from workers.leases import NamedLease, PartitionLease
+from workers.leases import FROZEN_AFTER_SECONDS, NamedLease, PartitionLease
 
 PARTITIONS = 3
 
@@ -29,9 +29,9 @@ def connection(site: Site) -> Iterator[psycopg.Connection]:
 def alive(connection: psycopg.Connection, *owners: str) -> None:
     for owner in owners:
         connection.execute(
-            "INSERT INTO process (name, role, started_at, seen_at, state) "
-            "VALUES (%s, 'worker', now(), clock_timestamp(), 'ready')",
-            (owner,),
+            "INSERT INTO process (name, role, partitions, started_at, seen_at, state) "
+            "VALUES (%s, 'worker', %s, now(), clock_timestamp(), 'ready')",
+            (owner, PARTITIONS),
         )
 
 
@@ -156,6 +156,8 @@ def test_a_session_frozen_while_it_sends_rows_is_ended_long_after_its_lease(
     frozen = connect_for_commands(site.database_url, name="worker")
     begin_batch(frozen, Batch(0, epoch or 0, [Move("coins:commands:0", "0-0", "1-0")], []))
     with suppress(psycopg.errors.AdminShutdown), frozen.cursor().copy("COPY device (device) FROM STDIN"):
+        if ended:
+            time.sleep(FROZEN_AFTER_SECONDS + 0.5)
         assert claim(connection, "b").take() is None
         sessions = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'coins worker' AND state = 'active'"
