@@ -33,6 +33,7 @@ DEVICES_A_COMMAND = 20
 BLOCK_MILLISECONDS = 250
 TAKE_SECONDS = 0.25
 RENEW_SECONDS = 1.0
+TRIM_SECONDS = 0.25
 MAX_BACKOFF_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -74,6 +75,8 @@ class PartitionConsumer(Consumer):
         self._in_flight: EdgeBatch | None = None
         self._finished = threading.Event()
         self._renewed_at = 0.0
+        self._to_trim: dict[str, str] = {}
+        self._trimmed_at = 0.0
         self._failures = 0
 
     def __next__(self) -> MessageProxy | None:
@@ -117,6 +120,8 @@ class PartitionConsumer(Consumer):
             return None
         if not self._ahead:
             self._fill(BLOCK_MILLISECONDS)
+        if not self._ahead:
+            self._trim(0)
         return self._send() if self._ahead else None
 
     def _take(self) -> None:
@@ -193,10 +198,17 @@ class PartitionConsumer(Consumer):
             return
         self._failures = 0
         self._renewed_at = time.monotonic()
-        positions = {move.stream: move.after for move in batch.batch.moves}
-        for name, position in positions.items():
-            self._reader.streams[name].stored = position
-        self._reader.trim(positions, self._keep_seconds)
+        for move in batch.batch.moves:
+            self._reader.streams[move.stream].stored = move.after
+            self._to_trim[move.stream] = move.after
+        self._trim(TRIM_SECONDS)
+
+    def _trim(self, every_seconds: float) -> None:
+        """Remove what is committed from the edge, now and then: each time is a write to its disk."""
+        if self._to_trim and time.monotonic() - self._trimmed_at >= every_seconds:
+            self._reader.trim(self._to_trim, self._keep_seconds)
+            self._to_trim = {}
+            self._trimmed_at = time.monotonic()
 
     # After a failure
 
@@ -216,6 +228,7 @@ class PartitionConsumer(Consumer):
     def _forget(self) -> None:
         self._epoch = None
         self._ahead.clear()
+        self._to_trim = {}
 
     def _connected(self) -> PartitionLease:
         if self._lease is None or self._connection is None or self._connection.closed:

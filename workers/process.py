@@ -106,7 +106,9 @@ class Process:
         while not self.wait(HEARTBEAT_SECONDS):
             try:
                 if connection is None:
-                    connection = connect(self._url, name=f"{self.role} heartbeat")
+                    connection = connect(
+                        self._url, name=f"{self.role} heartbeat", options="-c synchronous_commit=off"
+                    )
                     connection.execute(
                         f"DELETE FROM process WHERE seen_at < now() - interval '{_FORGET_AFTER}'"
                     )

@@ -97,7 +97,10 @@ class Relay:
         """Work until told to stop. Raises what goes wrong with the database or the edge; nothing is lost by it."""
         events = RedisEvents(self._settings.edge, keep=self._settings.events_keep)
         try:
-            with connect(self._settings.database, name="relay") as connection:
+            # A deletion that a crash of the server forgets only means that these events are published again.
+            with connect(
+                self._settings.database, name="relay", options="-c synchronous_commit=off"
+            ) as connection:
                 connection.execute("LISTEN coins_outbox")
                 self._process.ready()
                 self._relay(connection, events)
