@@ -67,12 +67,21 @@ def demo(
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Which figures; default: the short ones.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    commands: Annotated[int | None, typer.Option(help="How many a figure takes.")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="Write where the workers spend their time to this directory.")
+    ] = None,
 ) -> None:
     """Measure this machine: ours and its yardsticks side by side, in one run.
 
     Example: coins bench singles copy_limit pgbench
     """
-    _hand_over("deploy.bench", *(names or []), *(["--json"] if json else []))
+    options = [
+        *_option("--commands", commands),
+        *_option("--profile", profile),
+        *(["--json"] if json else []),
+    ]
+    _hand_over("deploy.bench", *(names or []), *options)
 
 
 def migrate(data: DataDir = None) -> None:

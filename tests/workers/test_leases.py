@@ -159,6 +159,7 @@ def test_a_session_frozen_while_it_sends_rows_is_ended_long_after_its_lease(
         if ended:
             time.sleep(FROZEN_AFTER_SECONDS + 0.5)
         assert claim(connection, "b").take() is None
+        time.sleep(0.5)
         sessions = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'coins worker' AND state = 'active'"
         ).fetchone()
