@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench format lock clean
+.PHONY: install demo test check bench format lock clean
+
+install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/coins demo

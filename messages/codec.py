@@ -71,7 +71,7 @@ def decode(body: bytes) -> list[Part]:
 def command_name(type_: str | None) -> str | None:
     """`coins.TopUp.v1` → `TopUp`; None for what is no command's type."""
     found = _TYPE_NAME.fullmatch(type_ or "")
-    return found[1] if found else None
+    return found[1] if found and found[1] in COMMANDS else None
 
 
 def _part(content: Any, place: int, nulls: bool) -> Part:
@@ -165,7 +165,7 @@ def _without_nulls(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explain(content: Any, error: ValidationError) -> str:
-    if isinstance(content, dict) and command_name(_text(content.get("type"))) not in COMMANDS:
+    if isinstance(content, dict) and command_name(_text(content.get("type"))) is None:
         type_ = content.get("type")
         shown = _printable(repr(type_[:80])) if isinstance(type_, str) else "what is given"
         return f"type: {shown} is no command; they are coins.<Command>.v1, as in coins.TopUp.v1"

@@ -10,6 +10,7 @@ Any client of the queue's server can do the same with no code of ours; see the R
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
@@ -23,9 +24,11 @@ from redis.retry import Retry
 from messages.commands import Command, type_of
 from messages.envelope import EVENT_OF, MAX_BATCH, MAX_MESSAGE_BYTES, Event, encode
 from messages.errors import EdgeUnavailable, EventInvalid
+from messages.fields import NAME_PATTERN
 from messages.streams import commands_stream, partition_of
 
 PIPELINED = 1_000
+ATTRIBUTES = frozenset({"time", "expirytime", "partitionkey", "actor", "traceparent"})
 
 
 class Message(NamedTuple):
@@ -60,6 +63,10 @@ def event(
     Raises EventInvalid.
     """
     type_ = type_of(type(command).__name__)
+    if unknown := sorted(set(attributes) - ATTRIBUTES):
+        raise EventInvalid(
+            f"{', '.join(unknown)}: no attribute of an event; they are {', '.join(sorted(ATTRIBUTES))}"
+        )
     try:
         made: Event[Any] = EVENT_OF[type_](
             specversion="1.0",
@@ -89,6 +96,12 @@ class Publisher:
     def __init__(
         self, url: str, *, producer: str | None = None, partitions: int = 1, timeout_seconds: float = 5.0
     ) -> None:
+        if partitions < 1:
+            raise EventInvalid(f"partitions: there is at least 1, not {partitions}")
+        if producer is not None and not re.fullmatch(NAME_PATTERN, producer):
+            raise EventInvalid(
+                f"producer: {producer!r} is no name; use 1 to 64 letters, digits, underscores and hyphens"
+            )
         self._edge: Edge = RedisEdge(url, producer=producer, timeout_seconds=timeout_seconds)
         self._partitions = partitions
 
