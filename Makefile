@@ -29,6 +29,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 $(INSTALLED): pyproject.toml requirements.lock
+	@echo "installing into $(VENV), once …" >&2
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
 	  VIRTUAL_ENV=$(VENV) uv pip install --quiet -r requirements.lock && \

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -13,7 +12,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from ledger.database import sqlalchemy_url
-from ledger.errors import DatabaseUnavailable, SchemaOutdated
+from ledger.errors import DatabaseUnavailable
 
 MIGRATION_LOCK = 0x636F696E73
 LOCK_TIMEOUT_SECONDS = 5
@@ -72,18 +71,6 @@ def create_months(connection: Connection, now: datetime) -> None:
             connection.execute(
                 text(f"CREATE TABLE {name} PARTITION OF batch FOR VALUES FROM ('{begin}') TO ('{end}')")
             )
-
-
-def check_schema(connection: Any) -> None:
-    """Raises SchemaOutdated unless the database has at least the revision this version knows as its newest."""
-    known = {one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()}
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    exists = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()[0]
-    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if exists else None
-    if row is None:
-        raise SchemaOutdated("the database has no schema yet; run `coins migrate`")
-    if row[0] != head and row[0] in known:
-        raise SchemaOutdated(f"the database is at revision {row[0]}, {head} is needed; run `coins migrate`")
 
 
 def _config() -> Config:

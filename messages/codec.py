@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from messages.commands import COMMANDS
 from messages.envelope import EVENTS, MAX_BATCH, MAX_MESSAGE_BYTES, Event, fingerprint
-from messages.fields import MESSAGE_ID_PATTERN, PATTERNS_IN_WORDS, SOURCE_PATTERN
+from messages.fields import MESSAGE_ID_PATTERN, SOURCE_PATTERN
+from messages.wording import say
 
 _ID = re.compile(MESSAGE_ID_PATTERN)
 _SOURCE = re.compile(SOURCE_PATTERN)
@@ -177,25 +178,10 @@ def _explain(content: Any, error: ValidationError) -> str:
     said = []
     for fault in faults[:_SHOWN_ERRORS]:
         location = [str(part) for part in fault["loc"] if not str(part).startswith("coins.")]
-        said.append(f"{'.'.join(location) or 'event'}: {_say(fault)}")
+        said.append(f"{'.'.join(location) or 'event'}: {say(fault)}")
     if len(faults) > _SHOWN_ERRORS:
         said.append(f"and {len(faults) - _SHOWN_ERRORS} more")
     return "; ".join(_printable(part) for part in said)
-
-
-def _say(fault: Any) -> str:
-    """What is wrong with a field, in words for whoever wrote the message."""
-    match fault["type"]:
-        case "extra_forbidden":
-            return "is not a field here; remove it"
-        case "missing":
-            return "is missing"
-        case "int_type" | "int_from_float":
-            return "must be an integer: no decimals, no quotes, no true or false"
-        case "string_pattern_mismatch":
-            pattern = str(fault["msg"]).partition("'")[2].rstrip("'")
-            return PATTERNS_IN_WORDS.get(pattern, f"must match {pattern}")
-    return str(fault["msg"]).removeprefix("Value error, ").replace("Input should", "must")
 
 
 def _text(value: Any) -> str | None:

@@ -182,6 +182,10 @@ class RedisEdge:
 
 def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 0) -> redis.Redis:
     """A client with time-outs. Raises EdgeUnavailable where the URL is none."""
+    if url.startswith("unix://") and not url.startswith("unix:///"):
+        raise EdgeUnavailable(
+            f"{url!r} is no address of a queue: after unix:// write an absolute path, as in unix:///tmp/x.sock"
+        )
     try:
         return redis.Redis.from_url(
             url,

@@ -9,7 +9,7 @@ import redis
 
 from ledger.database import connect
 from ledger.errors import DatabaseUnavailable, SchemaOutdated
-from ledger.migrate import check_schema
+from ledger.schema import check_schema
 from messages.publisher import connect as connect_redis
 from workers.process import GONE_AFTER_SECONDS
 from workers.settings import Settings
@@ -70,7 +70,7 @@ def _inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]
         Check(
             "outbox", late_seconds < OUTBOX_LATE_SECONDS, f"{waiting} waiting, oldest {late_seconds:.1f} s"
         ),
-        Check("dead letters", True, f"{letters} waiting"),
+        Check("dead letters", True, f"{letters} waiting" + (" in the table dead_letter" if letters else "")),
     ]
     if stopped:
         checks.append(

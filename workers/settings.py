@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from messages.wording import say
 from workers.errors import NotReady, SettingsInvalid
 
 PREFIX = "COINS_"
@@ -49,12 +50,12 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The database's URL. Raises NotReady where neither a setting nor an embedded system gives one."""
-        return _endpoint(self.database_url, "DATABASE_URL", self.data_dir)
+        return _endpoint(self.database_url, "DATABASE_URL", self.redis_url, "REDIS_URL", self.data_dir)
 
     @property
     def redis(self) -> str:
         """The Redis' URL. Raises NotReady where neither a setting nor an embedded system gives one."""
-        return _endpoint(self.redis_url, "REDIS_URL", self.data_dir)
+        return _endpoint(self.redis_url, "REDIS_URL", self.database_url, "DATABASE_URL", self.data_dir)
 
     @property
     def edge(self) -> str:
@@ -90,7 +91,7 @@ def load_with_sources(data_dir: Path | None = None) -> tuple[Settings, dict[str,
         settings = Settings(**given)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{PREFIX}{'.'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+            f"{PREFIX}{'.'.join(str(part) for part in fault['loc']).upper()}: {say(fault)}"
             for fault in error.errors()
         )
         raise SettingsInvalid(f"{wrong}. Mend the environment; `coins config` lists every setting.") from None
@@ -109,6 +110,8 @@ def embedded_endpoints(data_dir: Path) -> dict[str, str]:
         found: dict[str, str] = json.loads((data_dir / ENDPOINTS_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except NotADirectoryError:
+        raise SettingsInvalid(f"{data_dir} is no directory; name the embedded system's directory") from None
     except (OSError, ValueError) as error:
         raise SettingsInvalid(
             f"{data_dir / ENDPOINTS_FILE} cannot be read ({error}). Run `coins up` again."
@@ -123,10 +126,16 @@ def _secret_of(name: str, file: Path) -> str:
         raise SettingsInvalid(f"{PREFIX}{name.upper()}_FILE: {file} cannot be read ({error}).") from error
 
 
-def _endpoint(url: SecretStr | None, name: str, data_dir: Path) -> str:
+def _endpoint(
+    url: SecretStr | None, name: str, other: SecretStr | None, other_name: str, data_dir: Path
+) -> str:
+    if url is None and other is not None:
+        raise NotReady(
+            f"{PREFIX}{other_name} is set and {PREFIX}{name} is not; set both, or neither to use the embedded system."
+        )
     if url is None:
         raise NotReady(
-            f"no {PREFIX}{name} is set and no embedded system runs in {data_dir}. "
+            f"no {PREFIX}{name} is set and no embedded system runs in {data_dir.absolute()}. "
             "Start one with `coins up`, or set the environment (see `coins config`)."
         )
     return url.get_secret_value()

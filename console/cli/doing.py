@@ -86,12 +86,16 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
     sent = event(made, source="cli", id=id_, actor=getpass.getuser())
     typer.echo(f"{type(made).__name__}  id {sent.id}", err=True)
     for name, value in sorted(json.loads(encode(sent))["data"].items()):
-        typer.echo(f"  {name:14} {value}", err=True)
+        typer.echo(
+            f"  {name:14} {value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)}",
+            err=True,
+        )
     for line in before.values():
         typer.echo(f"  {line}", err=True)
     if not yes:
         if not sys.stdin.isatty():
-            raise typer.BadParameter("there is nobody to ask; give --yes", param_hint="--yes")
+            typer.echo("coins: there is nobody to ask; give --yes", err=True)
+            raise typer.Exit(2)
         typer.confirm("Send it?", abort=True, err=True)
     reader = OutcomeReader(settings.edge, "cli")
     with Publisher(settings.edge, producer="cli", partitions=settings.partitions) as publisher:
@@ -109,9 +113,9 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
             typer.echo(said["message"])
     for line in _figures(settings.database, named).values():
         typer.echo(f"  {line}", err=True)
-    typer.echo(f"to repeat it safely: --id {sent.id}", err=True)
     if said["reason"] is not None:
         raise typer.Exit(4)
+    typer.echo(f"to repeat it safely: --id {sent.id}", err=True)
 
 
 def _outcome_of(reader: Any, id_: str) -> dict[str, Any]:
@@ -149,11 +153,13 @@ def _figures(database_url: str, accounts: list[str]) -> dict[str, str]:
 def _make(model: Any, fields: list[str]) -> Any:
     from pydantic import ValidationError
 
+    from messages.wording import say
+
     try:
         return model.model_validate(parse(model, fields))
     except ValidationError as error:
         said = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'command'}: {fault['msg']}" for fault in error.errors()
+            f"{'.'.join(map(str, fault['loc'])) or 'command'}: {say(fault)}" for fault in error.errors()
         )
         raise typer.BadParameter(
             f"{said}. See `coins do {model.__name__}`.", param_hint="FIELD=VALUE"

@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help="Prepaid credits: commands in, a double-entry ledger, outcomes out.\n\n"
     "Begin with `coins demo`, or with `coins up` and, in another terminal, `coins do OpenAccount account=acme "
     'parent=platform kind=enterprise name="Acme"`.',

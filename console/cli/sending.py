@@ -17,7 +17,7 @@ from console.cli.processes import DataDir
 
 PRODUCER = "cli"
 REJECTED = 4
-_PIECE = 1_000
+_SHOWN = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -43,14 +43,17 @@ def send(
     wait: Annotated[
         bool, typer.Option("--wait", help="Print each outcome as a line, in the order sent.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Give up after so many seconds without an outcome.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Give up after so many seconds without an outcome.")
+    ] = 30.0,
     batch: Annotated[int, typer.Option(min=1, max=1_000, help="Send arrays of so many events.")] = 1,
     data: DataDir = None,
 ) -> None:
     """Send commands as they are: nothing is validated, the edge gets what is read.
 
     A line may be short: {"type":"TopUp","data":{"account":"acme","amount":500}}. Then specversion, id, source (cli) and
-    the type's prefix are filled in. With --wait it exits 4 if at least one command was rejected.
+    the type's prefix are filled in. A line without an id gets a new one each time it is sent, and is a new command each
+    time: give ids to what you may want to send again. With --wait it exits 4 if at least one command was rejected.
 
     Example: echo '{"type":"TopUp","data":{"account":"acme","amount":500}}' | coins send - --wait
     """
@@ -61,6 +64,9 @@ def send(
 
     settings = load(data)
     lines = list(read_lines(_read(file)))
+    if not lines:
+        typer.echo("coins: there is nothing to send", err=True)
+        return
     reader = OutcomeReader(settings.edge, PRODUCER) if wait else None
     with Publisher(settings.edge, producer=PRODUCER, partitions=settings.partitions) as publisher:
         by_partition: dict[int, list[Line]] = defaultdict(list)
@@ -170,15 +176,19 @@ def _print_outcomes(lines: list[Line], outcomes: Iterable[bytes], timeout: float
             sys.stdout.write(line.outcome.decode() + "\n")
     sys.stdout.flush()
     if unreadable:
+        at = ", ".join([str(number) for number, line in enumerate(lines, 1) if line.key is None][:_SHOWN])
         typer.echo(
-            f"coins: {unreadable:,} had no readable id and source: no outcome comes for them", err=True
+            f"coins: {unreadable:,} had no readable id and source: no outcome comes for them (event {at})",
+            err=True,
         )
     if missing:
         typer.echo(
             f"coins: {missing:,} outcomes did not come within {timeout:g} s; is a worker running? see `coins health`. "
-            "The commands may still be decided: send them again with the same ids.",
+            "The commands may still be decided: `coins command SOURCE ID` tells, and with the same id each is applied once.",
             err=True,
         )
+        for line in [line for line in to_print if line.outcome is None and line.key][:_SHOWN]:
+            typer.echo(f"  {' '.join(line.key or ())}", err=True)
     if missing or unreadable:
         raise typer.Exit(REJECTED if rejected and not missing else 1)
     if rejected:

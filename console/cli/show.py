@@ -153,20 +153,29 @@ def _cell(column: Column, value: Any) -> str:
     return printable(column.show(value))
 
 
+WIDEST = 1_000
+
+
 def _draw(columns: Sequence[Column], titles: Sequence[str], cells: Iterable[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    lines = list(cells)
+    # A column that says nothing anywhere only takes room.
+    shown = [at for at in range(len(titles)) if not lines or any(line[at] not in ("", "-") for line in lines)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column, title in zip(columns, titles, strict=True):
-        table.add_column(
-            title, justify="right" if column.right else "left", no_wrap=column.right, overflow="fold"
-        )
-    for line in cells:
-        table.add_row(*(Text(text) for text in line))  # as text: a note may hold what looks like markup
-    Console(highlight=False).print(table)
+    for at in shown:
+        table.add_column(titles[at], justify="right" if columns[at].right else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*(Text(line[at]) for at in shown))  # as text: a note may hold what looks like markup
+    # As wide as it needs to be: a line that the terminal breaks can be read, a number cut in two cannot.
+    console = Console(highlight=False)
+    console.width = max(
+        console.width, console.measure(table, options=console.options.update(width=WIDEST)).maximum
+    )
+    console.print(table, soft_wrap=True)
 
 
 def _write(text: str) -> None:

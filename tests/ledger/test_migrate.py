@@ -14,8 +14,9 @@ from sqlalchemy import create_engine
 from ledger import tables
 from ledger.database import connect, sqlalchemy_url
 from ledger.errors import DatabaseUnavailable, SchemaOutdated
-from ledger.migrate import check_schema, migrate
+from ledger.migrate import migrate
 from ledger.migrations.versions import __name__ as _versions  # the migrations are a package that is shipped
+from ledger.schema import check_schema
 
 
 def rows(url: str, query: str) -> list[Any]:
