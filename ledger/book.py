@@ -20,6 +20,7 @@ from ledger.model import (
     Applied,
     Device,
     DevicesReleased,
+    Leg,
     PastTransaction,
     Row,
     System,
@@ -168,7 +169,8 @@ class Book:
         top = draft.account.path[0]
         entries = self.entries
         sums: dict[str, int] = {}
-        for account, amount, type_, unit, counterparty, consumer, inflow in draft.legs:
+        for leg in draft.legs:
+            account, amount, type_, unit = leg.account, leg.amount, leg.type, leg.unit
             sums[unit] = sums.get(unit, 0) + amount
             if type(account) is System:
                 entries.append(
@@ -191,49 +193,13 @@ class Book:
             account.credit += amount
             account.version += 1
             account.posted_at = time
-            if inflow:
+            if leg.inflow:
                 account.reference = account.available
             self.posted[account.id] = account
-            entries.append(
-                (
-                    key,
-                    account.id,
-                    unit._value_,
-                    amount,
-                    account.credit,
-                    account.version,
-                    account.path[0],
-                    type_._value_,
-                    time,
-                    counterparty,
-                    consumer if consumer != account.id else None,
-                )
-            )
+            entries.append(_entry_row(key, time, leg, account))
         if any(sums.values()):
             raise Unbalanced(f"the entries of {origin.source} {origin.id} sum to {sums}")
-        self.transactions.append(
-            (
-                key,
-                time,
-                draft.legs[0].type._value_,
-                top,
-                draft.account.id,
-                draft.item,
-                draft.devices,
-                draft.note,
-                draft.order,
-                draft.method,
-                draft.reference,
-                draft.payer,
-                draft.paid_currency,
-                draft.paid_amount,
-                draft.ordered_by,
-                draft.reverses,
-                origin.source,
-                origin.id,
-                origin.actor,
-            )
-        )
+        self.transactions.append(_transaction_row(key, time, draft, origin))
         return key, time
 
     def _change(self, account: Account, fields: dict[str, Any]) -> None:
@@ -270,3 +236,45 @@ class Book:
                 )
                 return PastTransaction(transaction, row[1], row[2], row[4], row[3], row[9], row[10], postings)
         return None
+
+
+def _entry_row(key: int, time: datetime, leg: Leg, account: Account) -> tuple[Any, ...]:
+    """An entry of an account that has just been changed by it, in the order of the columns in `store.py`."""
+    return (
+        key,
+        account.id,
+        leg.unit._value_,
+        leg.amount,
+        account.credit,
+        account.version,
+        account.path[0],
+        leg.type._value_,
+        time,
+        leg.counterparty,
+        leg.consumer if leg.consumer != account.id else None,
+    )
+
+
+def _transaction_row(key: int, time: datetime, draft: Transaction, origin: Origin) -> tuple[Any, ...]:
+    """A transaction in the order of the columns in `store.py`."""
+    return (
+        key,
+        time,
+        draft.legs[0].type._value_,
+        draft.account.path[0],
+        draft.account.id,
+        draft.item,
+        draft.devices,
+        draft.note,
+        draft.order,
+        draft.method,
+        draft.reference,
+        draft.payer,
+        draft.paid_currency,
+        draft.paid_amount,
+        draft.ordered_by,
+        draft.reverses,
+        origin.source,
+        origin.id,
+        origin.actor,
+    )

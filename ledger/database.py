@@ -38,8 +38,11 @@ def connect(url: str, *, name: str, timeout_seconds: int = 5, **options: Any) ->
     except psycopg.OperationalError as error:
         said = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise DatabaseUnavailable(f"the database {_shown(url)} cannot be reached: {said}") from error
-    except psycopg.ProgrammingError as error:
-        raise DatabaseUnavailable(f"the database's URL cannot be read: {error}") from None
+    except psycopg.ProgrammingError:
+        # What the parser says may quote the password.
+        raise DatabaseUnavailable(
+            "the database's URL cannot be read; write postgresql://user@host/name"
+        ) from None
 
 
 def connect_for_commands(url: str, *, name: str) -> psycopg.Connection[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -59,21 +60,25 @@ class DeadLetter(NamedTuple):
 
 _GROUP = """
 INSERT INTO dead_letter_group AS g (digest, reason, type, exception, frame, count, kept, first_at, last_at)
-VALUES (%b, %b, %b, %b, %b, 1, 0, %b, %b)
-ON CONFLICT (digest) DO UPDATE SET count = g.count + 1, last_at = excluded.last_at
+VALUES (%b, %b, %b, %b, %b, %b, 0, %b, %b)
+ON CONFLICT (digest) DO UPDATE SET count = g.count + excluded.count, last_at = excluded.last_at
 RETURNING g.id, g.kept"""
 
+# One that comes again after it was resolved waits again, unless its key has been decided by now.
 _LETTER = """
 INSERT INTO dead_letter AS d (group_id, digest, source, command_id, producer, stream, position, place, raw, why,
                               traceback, count, first_at, last_at)
-VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, 1, %b, %b)
-ON CONFLICT (digest) DO UPDATE SET count = d.count + 1, last_at = excluded.last_at
-RETURNING d.count"""
+VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)
+ON CONFLICT (digest) DO UPDATE SET
+  count = d.count + excluded.count, last_at = excluded.last_at,
+  state = CASE WHEN d.state = 'resolved' AND NOT EXISTS (
+    SELECT FROM command c WHERE c.source = d.source AND c.id = d.command_id) THEN 'waiting' ELSE d.state END
+RETURNING (d.xmax = 0)::int"""
 
 _COUNT_EQUAL = """
-UPDATE dead_letter SET count = count + 1, last_at = %b WHERE digest = %b"""
+UPDATE dead_letter SET count = count + %b, last_at = %b WHERE digest = %b"""
 
-_KEPT = "UPDATE dead_letter_group SET kept = kept + 1 WHERE id = %b"
+_KEPT = "UPDATE dead_letter_group SET kept = kept + %b WHERE id = %b"
 
 _RESOLVE = """
 UPDATE dead_letter d SET state = 'resolved', resolved_at = %b
@@ -82,32 +87,65 @@ WHERE d.state IN ('waiting', 'failed again') AND d.source = k.source AND d.comma
 
 
 def record(connection: psycopg.Connection[Any], letters: Iterable[DeadLetter], now: datetime) -> None:
-    """Keep the letters, in the transaction that moves past them."""
+    """Keep the letters, in the transaction that moves past them.
+
+    Groups are taken in the order of their digests, so that two partitions with the same garbage do not wait for each other
+    in a circle.
+    """
+    groups: dict[bytes, list[_Kept]] = defaultdict(list)
+    for kept in _equal_ones_together(letters):
+        groups[_digest(*_kind(kept.letter))].append(kept)
+    for digest, some in sorted(groups.items()):
+        count = sum(kept.times for kept in some)
+        kind = _kind(some[0].letter)
+        group, already = _one(connection.execute(_GROUP, (digest, *kind, count, now, now)))
+        room = len(some) if kind[0] == CRASHED else max(0, KEPT_A_GROUP - already)
+        with connection.pipeline():
+            new = [connection.execute(_LETTER, _values(group, kept, now)) for kept in some[:room]]
+            for kept in some[room:]:
+                connection.execute(_COUNT_EQUAL, (kept.times, now, kept.digest))
+        connection.execute(_KEPT, (sum(_one(cursor)[0] for cursor in new), group))
+
+
+class _Kept(NamedTuple):
+    letter: DeadLetter
+    raw: bytes
+    digest: bytes
+    times: int
+
+
+def _equal_ones_together(letters: Iterable[DeadLetter]) -> list[_Kept]:
     parts: dict[int, list[bytes]] = {}
+    found: dict[bytes, _Kept] = {}
     for letter in letters:
         delivery = letter.delivery
         if id(delivery) not in parts:
             parts[id(delivery)] = bytes_of_parts(delivery.body)
-        # Of a long array, the one event: a thousand bad ones in a message do not make a thousand copies of it.
+        # Of a long array, the one event: a thousand bad ones in a message do not make a thousand copies of it. The whole
+        # message, to the letter, is in the table `batch`.
         whole = len(delivery.body) <= KEPT_WHOLE_BYTES or len(parts[id(delivery)]) == 1
         raw = delivery.body if whole else parts[id(delivery)][letter.place]
-        group = hashlib.sha256(
-            repr((letter.reason, letter.type, letter.exception, letter.frame)).encode()
-        ).digest()
-        digest = hashlib.sha256(
-            repr((letter.reason, letter.place, letter.producer, letter.exception)).encode()
-            + letter.delivery.body
-        ).digest()
-        kind = (letter.reason, letter.type, letter.exception, letter.frame)
-        group_id, kept = _one(connection.execute(_GROUP, (group, *kind, now, now)))
-        if kept >= KEPT_A_GROUP and letter.reason != CRASHED:
-            connection.execute(_COUNT_EQUAL, (now, digest))
-            continue
-        key = (letter.source, letter.id, letter.producer, letter.delivery.stream, letter.delivery.position)
-        content = (letter.place, raw, letter.why, letter.traceback)
-        (count,) = _one(connection.execute(_LETTER, (group_id, digest, *key, *content, now, now)))
-        if count == 1:
-            connection.execute(_KEPT, (group_id,))
+        digest = _digest(letter.reason, letter.place, letter.producer, letter.exception, raw)
+        before = found.get(digest)
+        found[digest] = _Kept(letter, raw, digest, before.times + 1 if before else 1)
+    return list(found.values())
+
+
+def _kind(letter: DeadLetter) -> tuple[str, str | None, str | None, str | None]:
+    return letter.reason, letter.type, letter.exception, letter.frame
+
+
+def _digest(*parts: object) -> bytes:
+    return hashlib.sha256(
+        b"\0".join(part if isinstance(part, bytes) else repr(part).encode() for part in parts)
+    ).digest()
+
+
+def _values(group: int, kept: _Kept, now: datetime) -> tuple[Any, ...]:
+    letter = kept.letter
+    key = (letter.source, letter.id, letter.producer, letter.delivery.stream, letter.delivery.position)
+    content = (letter.place, kept.raw, letter.why, letter.traceback)
+    return (group, kept.digest, *key, *content, kept.times, now, now)
 
 
 def resolve(connection: psycopg.Connection[Any], keys: list[tuple[str, str]], now: datetime) -> None:

@@ -23,10 +23,6 @@ class BatchRaced(LedgerError):
     """Another transaction was faster with the same key or row. Roll back and run the batch again."""
 
 
-class PartitionStopped(LedgerError):
-    """Too many commands in a row crashed: a defect, not bad luck. The partition waits for a restarted worker."""
-
-
 class NotFound(LedgerError):
     """A reader asked for something that does not exist; the message says what."""
 

@@ -21,8 +21,10 @@ RACES = frozenset({"23505", "40001", "40P01"})
 
 def classify(error: BaseException, *, persistent: bool = False) -> Fault:
     """The class of an error of psycopg. `persistent`: the same race has come back every time, so it is no race."""
+    if isinstance(error, MemoryError | OSError):
+        return Fault.OUTAGE
     if not isinstance(error, psycopg.Error):
-        # A value that cannot even be written down for the database.
+        # Our own code stumbled over what one of the commands holds.
         return Fault.DATA
     state = error.sqlstate
     if state is None:

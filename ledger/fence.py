@@ -24,7 +24,7 @@ WITH shown AS MATERIALIZED (
   SELECT pg_advisory_xact_lock_shared({LOCK_CLASS}, %(partition)s::int4)
 ), renewed AS (
   UPDATE partition SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
-  WHERE id = %(partition)s AND epoch = %(epoch)s
+  WHERE id = %(partition)s AND epoch = %(epoch)s AND stopped_at IS NULL
   RETURNING crashed_in_a_row
 ), moved AS (
   UPDATE position p SET position = m.after
@@ -83,8 +83,19 @@ def renew(connection: psycopg.Connection[Any], batch: Batch) -> None:
 def record_crashes(
     connection: psycopg.Connection[Any], partition: int, crashed_in_a_row: int, *, stop: bool
 ) -> None:
-    """Remember how many commands in a row have crashed; `stop` bars the partition to workers started before now."""
-    connection.execute(
-        "UPDATE partition SET crashed_in_a_row = %b, stopped_at = CASE WHEN %b THEN clock_timestamp() END WHERE id = %b",
-        (crashed_in_a_row, stop, partition),
-    )
+    """Remember how many commands in a row have crashed.
+
+    `stop` takes the partition away from its owner and bars it to every worker that was started before now: what goes on
+    crashing is a defect of this version, and the next one should find the commands still there.
+    """
+    connection.execute(_RECORD_CRASHES, {"partition": partition, "crashed": crashed_in_a_row, "stop": stop})
+
+
+_RECORD_CRASHES = """
+UPDATE partition SET
+  crashed_in_a_row = %(crashed)s,
+  stopped_at = CASE WHEN %(stop)s THEN clock_timestamp() END,
+  epoch = CASE WHEN %(stop)s THEN epoch + 1 ELSE epoch END,
+  owner = CASE WHEN %(stop)s THEN NULL ELSE owner END,
+  lease_until = CASE WHEN %(stop)s THEN '-infinity' ELSE lease_until END
+WHERE id = %(partition)s"""

@@ -77,6 +77,7 @@ class _Work:
         self.answers = outcome.Answers(claimed.batch, now)
         self.events: dict[int, tuple[str, str, bytes]] = {}
         self.crashed_in_a_row = 0
+        self.most_crashed_in_a_row = 0
         self.any_decided = False
 
     # 1. What came in: commands, and what is none
@@ -152,6 +153,8 @@ class _Work:
         for item in items:
             try:
                 needs(item.event.data, wanted)
+            except (MemoryError, OSError):
+                raise
             except Exception as error:  # noqa: BLE001 - whatever a rule raises is its defect: dead-lettered, not passed on
                 crashed[item.slot] = (item, error)
         with self.connection.pipeline():
@@ -177,9 +180,7 @@ class _Work:
         key = item.key
         first = here.get(key)
         known = (
-            Known(first.fingerprint, first.reason, None, first.body or b"")
-            if first
-            else snapshot.known.get(key)
+            Known(first.fingerprint, first.reason, first.body or b"") if first else snapshot.known.get(key)
         )
         if known is None:
             raised = self._decide_new(item, snapshot.book)
@@ -205,6 +206,8 @@ class _Work:
             return None
         try:
             decision = decide(event.data, book, self.now)
+        except (MemoryError, OSError):
+            raise
         except Exception as error:  # noqa: BLE001 - as above; it has changed nothing, so the others go on
             return error
         if not isinstance(decision, Applied):
@@ -242,8 +245,11 @@ class _Work:
                 type=type(event.data).__name__,
             )
         )
+        self.refused.setdefault(item.key, item.slot)
         self.handled.crashed += 1
         self.crashed_in_a_row += 1
+        before = 0 if self.any_decided else self.claimed.crashed_in_a_row
+        self.most_crashed_in_a_row = max(self.most_crashed_in_a_row, before + self.crashed_in_a_row)
 
     # 3. What goes out
 
@@ -309,9 +315,10 @@ class _Work:
     def _count_crashes(self, crashed_before: int) -> None:
         """After too many crashes in a row the partition stops: that many are a defect of ours, not of the commands."""
         in_a_row = self.crashed_in_a_row + (0 if self.any_decided else crashed_before)
-        if in_a_row == crashed_before == 0:
+        worst = max(in_a_row, self.most_crashed_in_a_row)
+        if worst == crashed_before == 0:
             return
-        stop = in_a_row >= CRASHES_THAT_STOP
+        stop = worst >= CRASHES_THAT_STOP
         record_crashes(self.connection, self.batch.partition, in_a_row, stop=stop)
         if stop:
-            log.critical("partition stopped", partition=self.batch.partition, crashed_in_a_row=in_a_row)
+            log.critical("partition stopped", partition=self.batch.partition, crashed_in_a_row=worst)

@@ -9,14 +9,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from ledger.database import sqlalchemy_url
 from ledger.errors import DatabaseUnavailable
 
 MIGRATION_LOCK = 0x636F696E73
 LOCK_TIMEOUT_SECONDS = 5
-MONTHS_AHEAD = 2
+MONTHS_AHEAD = 24
 
 
 def migrate(url: str, *, partitions: int = 1) -> list[str]:
@@ -24,7 +24,12 @@ def migrate(url: str, *, partitions: int = 1) -> list[str]:
 
     Returns the revisions that were applied. Raises DatabaseUnavailable.
     """
-    engine = create_engine(sqlalchemy_url(url))
+    try:
+        engine = create_engine(sqlalchemy_url(url))
+    except (ArgumentError, ImportError):
+        raise DatabaseUnavailable(
+            "the database's URL cannot be used; write postgresql://user@host/name"
+        ) from None
     try:
         with engine.connect() as connection:
             return _migrate(connection, partitions)
@@ -67,7 +72,11 @@ def create_months(connection: Connection, now: datetime) -> None:
         begin, end = (f"{m // 12:04d}-{m % 12 + 1:02d}-01 00:00:00+00" for m in (month, month + 1))
         name = f"batch_{month // 12:04d}_{month % 12 + 1:02d}"
         exists = connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name})
-        if not exists:
+        # A month that has begun in the default partition stays there: PostgreSQL would refuse to split it.
+        begun = text(
+            "SELECT EXISTS (SELECT FROM batch_default WHERE received_at >= :begin AND received_at < :end)"
+        )
+        if not exists and not connection.scalar(begun, {"begin": begin, "end": end}):
             connection.execute(
                 text(f"CREATE TABLE {name} PARTITION OF batch FOR VALUES FROM ('{begin}') TO ('{end}')")
             )

@@ -56,7 +56,7 @@ CHARGES = frozenset({TransactionType.ONBOARDING, TransactionType.RENEWAL})
 
 @dataclass(slots=True)
 class Account:
-    """An account as the batch sees it. `decide` only reads it; the snapshot alone changes it."""
+    """An account as the batch sees it. `decide` only reads it; `Book.apply` alone changes it."""
 
     id: int
     account: str

@@ -23,7 +23,6 @@ class RowKind:
     columns: PostgreSQL type of each field of the row, in the dataclass's order, under the column's name.
     key: the columns that a row is found by. `locked`: whether a batch that reads it may also write it.
     select: a statement of its own where a key is not simply the key's columns; takes an array for each part of the key.
-    owners: the fields that hold accounts which have to be locked before the row may be relied on.
     """
 
     row: type[Row]

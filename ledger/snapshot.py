@@ -61,7 +61,7 @@ LOCK_NAMED_AND_MORE = _LOCK.format(named=_NAMED_AND_MORE, columns=_ACCOUNT_COLUM
 LOOK_AT_NAMED_AND_MORE = LOCK_NAMED_AND_MORE.replace("FOR NO KEY UPDATE OF a", "")
 
 KEYS = """
-SELECT k.item, c.fingerprint, c.reason, c.transaction, c.outcome
+SELECT k.item, c.fingerprint, c.reason, c.outcome
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k(source, id, item)
 JOIN command c ON c.source = k.source AND c.id = k.id"""
 
@@ -73,7 +73,6 @@ class Known(NamedTuple):
 
     fingerprint: bytes
     reason: str | None
-    transaction: int | None
     outcome: bytes
 
 
@@ -164,10 +163,8 @@ def load(connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wan
             if book.get(RechargeReference, key) is None:
                 book.put(RechargeReference, key, RechargeReference(*key, one.transaction))
     known = {
-        (items[item - 1].event.source, items[item - 1].event.id): Known(
-            fingerprint, reason, transaction, outcome.encode()
-        )
-        for item, fingerprint, reason, transaction, outcome in loaded.known
+        (items[item - 1].event.source, items[item - 1].event.id): Known(fingerprint, reason, outcome.encode())
+        for item, fingerprint, reason, outcome in loaded.known
     }
     return Snapshot(book, known)
 

@@ -107,7 +107,7 @@ def _beyond_json(body: bytes, why: str) -> list[Part]:
     """What strict JSON refuses (a lone surrogate, NaN, endless depth) may still hold events that are fine, and keys to
     answer under."""
     try:
-        content = json.loads(body, parse_constant=_NotJson)
+        content = json.loads(body.decode(), parse_constant=_NotJson)
     except (ValueError, RecursionError):
         return [Unreadable(f"not JSON: {why}", 0)]
     if not isinstance(content, list):
@@ -142,7 +142,7 @@ def _too_many(content: list[Any]) -> Unreadable:
 def bytes_of_parts(body: bytes) -> list[bytes]:
     """The bytes of each event of a message: of a single one the message itself, of an array each element's."""
     try:
-        content = json.loads(body)
+        content = json.loads(body.decode())
     except (ValueError, RecursionError):
         return [body]
     if not isinstance(content, list) or not 1 <= len(content) <= MAX_BATCH:

@@ -70,7 +70,7 @@ def event(
     try:
         made: Event[Any] = EVENT_OF[type_](
             specversion="1.0",
-            id=id or str(uuid.uuid4()),
+            id=str(uuid.uuid4()) if id is None else id,
             source=source,
             type=type_,
             data=command,
@@ -194,10 +194,8 @@ def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 0) -> redi
             retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), retries),
             protocol=2,
         )
-    except ValueError as error:
-        raise EdgeUnavailable(
-            f"{url!r} is no address of a queue ({error}); use redis://… or unix://…"
-        ) from None
+    except ValueError:
+        raise EdgeUnavailable("the queue's URL cannot be read; use redis://… or unix:///…") from None
 
 
 def arrays(events: Iterable[bytes], size: int) -> Iterator[bytes]:

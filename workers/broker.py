@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
@@ -30,6 +31,7 @@ class CoinsBroker(RedisBroker):
         super().__init__(client=connect(settings.redis), middleware=[], namespace="coins:jobs")  # type: ignore[no-untyped-call]
         self._settings = settings
         self._owner = owner
+        self._started_at = datetime.now(UTC)
 
     def declare_queue(self, queue_name: str) -> None:
         """Command queues have no delay queue: what the edge delivers is due."""
@@ -55,5 +57,6 @@ class CoinsBroker(RedisBroker):
             ),
             database_url=settings.database,
             owner=self._owner,
+            started_at=self._started_at,
             keep_seconds=settings.commands_keep,
         )

@@ -18,10 +18,12 @@ import structlog
 from ledger.batch import Batch, Handled
 from ledger.database import connect_for_commands
 from ledger.errors import BatchRaced
+from ledger.faults import Fault, classify
 from ledger.handle import handle
 from messages.publisher import connect
 from workers.broker import CoinsBroker, command_queue
 from workers.edge import ACTOR, EdgeBatch
+from workers.errors import SettingsInvalid
 from workers.process import Process
 from workers.settings import Settings
 
@@ -60,8 +62,10 @@ def apply(
         try:
             handled = handle(connection, batch, clock())
             connection.commit()
-        except BatchRaced as raced:
+        except (BatchRaced, psycopg.Error) as raced:
             connection.rollback()
+            if isinstance(raced, psycopg.Error) and classify(raced) is not Fault.RACE:
+                raise
             log.info(
                 "batch raced, running it again", batch=repr(batch), race=race, why=str(raced).splitlines()[0]
             )
@@ -98,6 +102,15 @@ class Connections:
             connection.close()
 
 
+def check_producers(settings: Settings) -> None:
+    """Say plainly who may send. Raises SettingsInvalid where more is asked for than this version can keep."""
+    if settings.producers_file is not None:
+        raise SettingsInvalid(
+            "COINS_PRODUCERS_FILE: signatures and rules are not checked by this version; unset it"
+        )
+    log.warning("no producers file: whoever reaches the edge may send any command")
+
+
 def run(settings: Settings) -> None:
     """The process `coins worker commands`: takes partitions and applies their commands until it is told to stop."""
     # The thread that reads ahead must not keep the one that commits waiting for the interpreter.
@@ -105,6 +118,7 @@ def run(settings: Settings) -> None:
     # A batch is thousands of objects that all go away with it: looking for cycles among them is a tenth of its time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    check_producers(settings)
     connect(settings.edge).close()  # a URL that is none is no reason to wait
     with Process("worker", settings.database, partitions=settings.partitions) as process:
         broker = CoinsBroker(settings, owner=process.name)

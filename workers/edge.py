@@ -11,18 +11,16 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dramatiq
 import psycopg
-import redis
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
 from ledger.batch import Batch, Delivery, Move
 from ledger.database import connect
-from ledger.errors import DatabaseUnavailable
 from messages.codec import Decoded, Part
 from workers.leases import PartitionLease
 from workers.streams import MAX_BYTES, MAX_DELIVERIES, StreamReader
@@ -34,6 +32,7 @@ BLOCK_MILLISECONDS = 250
 TAKE_SECONDS = 0.25
 RENEW_SECONDS = 1.0
 TRIM_SECONDS = 0.25
+KEPT_TRIM_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -60,14 +59,21 @@ class PartitionConsumer(Consumer):
     """Owns a partition for as long as it can, and yields its batches. All but `ack` and `nack` runs on one thread."""
 
     def __init__(
-        self, *, queue_name: str, reader: StreamReader, database_url: str, owner: str, keep_seconds: int
+        self,
+        *,
+        queue_name: str,
+        reader: StreamReader,
+        database_url: str,
+        owner: str,
+        started_at: datetime,
+        keep_seconds: int,
     ) -> None:
         self._queue_name = queue_name
         self._reader = reader
         self._url = database_url
         self._owner = owner
         self._keep_seconds = keep_seconds
-        self._started_at = datetime.now(UTC)
+        self._started_at = started_at
         self._connection: psycopg.Connection[Any] | None = None
         self._lease: PartitionLease | None = None
         self._epoch: int | None = None
@@ -82,7 +88,7 @@ class PartitionConsumer(Consumer):
     def __next__(self) -> MessageProxy | None:
         try:
             return self._next()
-        except (redis.RedisError, OSError, psycopg.Error, DatabaseUnavailable) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is: nothing is lost by reading again from where the ledger is
             self._begin_again(f"{type(error).__name__}: {error}".strip())
             return None
 
@@ -205,9 +211,12 @@ class PartitionConsumer(Consumer):
 
     def _trim(self, every_seconds: float) -> None:
         """Remove what is committed from the edge, now and then: each time is a write to its disk."""
+        if self._keep_seconds:
+            every_seconds = KEPT_TRIM_SECONDS
         if self._to_trim and time.monotonic() - self._trimmed_at >= every_seconds:
             self._reader.trim(self._to_trim, self._keep_seconds)
-            self._to_trim = {}
+            if not self._keep_seconds:
+                self._to_trim = {}
             self._trimmed_at = time.monotonic()
 
     # After a failure

@@ -13,7 +13,3 @@ class SettingsInvalid(WorkersError):
 
 class NotReady(WorkersError):
     """A server that is needed cannot be reached (the command line exits 3)."""
-
-
-class PartitionLost(WorkersError):
-    """Another worker has taken the partition over, or somebody moved a position: what was read is void."""

@@ -30,13 +30,20 @@ log = structlog.get_logger(__name__)
 _NEXT = f"SELECT id, events FROM outbox ORDER BY id LIMIT {ROWS_AT_ONCE}"
 _DONE = "DELETE FROM outbox WHERE id = ANY(%b)"
 
-# All events of some rows in one call. Whoever comes with an older epoch than was seen is refused.
+# All events of some rows in one call. A key that has a stream's name and is none is put aside: it must not keep everybody
+# else from being told. Whoever comes with an older epoch than was seen is refused.
 _PUBLISH = """
 local seen = tonumber(redis.call('GET', KEYS[1]) or '0')
 if seen > tonumber(ARGV[1]) then return {seen} end
 if seen < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
 for i = 3, #ARGV, 3 do
-  redis.call('XADD', ARGV[i], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[i + 2], 'type', ARGV[i + 1])
+  local add = {'XADD', ARGV[i], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[i + 2], 'type', ARGV[i + 1]}
+  local added = redis.pcall(unpack(add))
+  if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'WRONGTYPE') then return added end
+    redis.call('RENAME', ARGV[i], ARGV[i] .. ':foreign:' .. ARGV[1])
+    redis.call(unpack(add))
+  end
 end
 return (#ARGV - 2) / 3"""
 
@@ -93,7 +100,7 @@ class Relay:
         self._process = process
         self._lease = NamedLease("relay", process.name)
 
-    def run_once(self) -> None:
+    def serve(self) -> None:
         """Work until told to stop. Raises what goes wrong with the database or the edge; nothing is lost by it."""
         events = RedisEvents(self._settings.edge, keep=self._settings.events_keep)
         try:
@@ -142,4 +149,4 @@ def run(settings: Settings) -> None:
     with Process("relay", settings.database) as process:
         relay = Relay(settings, process)
         while not process.stopping.is_set():
-            process.retrying(relay.run_once, what="relaying stopped; what is in the outbox stays there")
+            process.retrying(relay.serve, what="relaying stopped; what is in the outbox stays there")

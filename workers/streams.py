@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import time
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ import redis
 import structlog
 
 from ledger.batch import Delivery
-from messages.codec import Unreadable
+from messages.codec import Part, Unreadable
+from messages.envelope import MAX_MESSAGE_BYTES
 from messages.publisher import connect
 from messages.streams import COMMANDS, commands_stream, read_commands_stream
 
@@ -21,6 +23,7 @@ START = "0-0"
 MAX_DELIVERIES = 500
 MAX_BYTES = 4 * 1024 * 1024
 SCAN_SECONDS = 0.25
+KEPT_BYTES = 64 * 1024
 _FIRST_GUESS_BYTES = 64 * 1024
 
 
@@ -131,10 +134,12 @@ class StreamReader:
             place = position.decode()
             fields = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else flat
             body = fields.get(b"event")
-            if body is not None:
+            if body is not None and len(body) > MAX_MESSAGE_BYTES:
+                deliveries.append(Delivery(stream.name, place, stream.producer, *_cut(body)))
+            elif body is not None:
                 deliveries.append(Delivery(stream.name, place, stream.producer, body))
             else:
-                shown = b" ".join(itertools.chain.from_iterable(fields.items()))
+                shown = b" ".join(itertools.chain.from_iterable(fields.items()))[:KEPT_BYTES]
                 why = "the entry has no field `event`; write XADD <stream> * event <json>"
                 deliveries.append(Delivery(stream.name, place, stream.producer, shown, [Unreadable(why, 0)]))
             stream.cursor = place
@@ -145,7 +150,7 @@ class StreamReader:
         began = time.monotonic()
         client = self._connected()
         for key in client.scan_iter(match=f"{COMMANDS}*", count=1_000, _type="stream"):
-            self._know(key.decode(), START)
+            self._know(key.decode("utf-8", "replace"), START)
         pipeline = client.pipeline(transaction=False)
         for name in self.streams:
             pipeline.execute_command("XINFO", "STREAM", name)  # type: ignore[no-untyped-call]
@@ -173,6 +178,13 @@ class StreamReader:
             self._client.set_response_callback("XREAD", lambda reply, **_: reply)
             self._client.set_response_callback("XINFO STREAM", lambda reply, **_: reply)
         return self._client
+
+
+def _cut(body: bytes) -> tuple[bytes, list[Part]]:
+    """What is kept of a message that is too long: its beginning, and what the whole can be recognised by."""
+    digest = hashlib.sha256(body).hexdigest()
+    why = f"a message may have 1 MiB at most, this one has {len(body):,} bytes (SHA-256 {digest}); its beginning is kept"
+    return body[:KEPT_BYTES], [Unreadable(why, 0)]
 
 
 def _last_id(answer: Any) -> str | None:

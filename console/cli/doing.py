@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import re
 import sys
+import time
 from typing import Annotated, Any
 
 import typer
@@ -83,7 +85,9 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
     settings = load(data)
     named = list(dict.fromkeys(value for name in ACCOUNT_FIELDS if (value := getattr(made, name, None))))
     before = _figures(settings.database, named)
-    sent = event(made, source="cli", id=id_, actor=getpass.getuser())
+    sent = event(
+        made, source="cli", id=id_, actor=_person(), partitionkey=_top_account(settings.database, named)
+    )
     typer.echo(f"{type(made).__name__}  id {sent.id}", err=True)
     for name, value in sorted(json.loads(encode(sent))["data"].items()):
         typer.echo(
@@ -119,7 +123,10 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
 
 
 def _outcome_of(reader: Any, id_: str) -> dict[str, Any]:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     for outcome in reader.read(within_seconds=TIMEOUT_SECONDS):
+        if time.monotonic() > deadline:
+            break
         event: dict[str, Any] = json.loads(outcome)
         if event["causationid"] == id_ and event["data"]["command"]["source"] == "cli":
             return event
@@ -129,6 +136,26 @@ def _outcome_of(reader: Any, id_: str) -> dict[str, Any]:
         err=True,
     )
     raise typer.Exit(1)
+
+
+def _person() -> str:
+    """Who sits here, as far as the machine knows."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
+
+
+def _top_account(database_url: str, accounts: list[str]) -> str | None:
+    """The partition key: commands for one tree are applied in the order in which they are sent."""
+    from ledger.database import connect
+
+    with connect(database_url, name="do") as connection:
+        row = connection.execute(
+            "SELECT t.account FROM account a JOIN account t ON t.id = a.path[1] WHERE a.account = ANY(%b) LIMIT 1",
+            (accounts,),
+        ).fetchone()
+    return row[0] if row else accounts[0] if accounts else None
 
 
 def _figures(database_url: str, accounts: list[str]) -> dict[str, str]:

@@ -44,15 +44,21 @@ def main() -> None:
         _end(error, NOT_READY)
     except (LedgerError, WorkersError, MessagesError) as error:
         _end(error, FAILED)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        # What the client of a server raises: it was there and is gone, or is not what it should be.
+        if type(error).__module__.partition(".")[0] not in ("psycopg", "sqlalchemy", "redis"):
+            raise
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        _end(f"{said[0]}; is the server there, and has `coins migrate` been run?", NOT_READY)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
-def _end(error: Exception, code: int) -> None:
+def _end(error: Exception | str, code: int) -> None:
     typer.echo(f"coins: {error}", err=True)
     sys.exit(code)
 

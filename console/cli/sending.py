@@ -100,7 +100,7 @@ def read_lines(content: bytes) -> Iterator[Line]:
     if content.lstrip().startswith(b"["):
         try:
             events = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             events = None
         if isinstance(events, list):
             for event in events:
