@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -113,8 +112,6 @@ def check_producers(settings: Settings) -> None:
 
 def run(settings: Settings) -> None:
     """The process `coins worker commands`: takes partitions and applies their commands until it is told to stop."""
-    # The thread that reads ahead must not keep the one that commits waiting for the interpreter.
-    sys.setswitchinterval(0.0005)
     # A batch is thousands of objects that all go away with it: looking for cycles among them is a tenth of its time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
