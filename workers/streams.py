@@ -24,6 +24,8 @@ MAX_DELIVERIES = 500
 MAX_BYTES = 4 * 1024 * 1024
 SCAN_SECONDS = 0.25
 KEPT_BYTES = 64 * 1024
+# Beyond any honest mistake; PostgreSQL holds no value of a gigabyte, and nobody's disk should.
+LONGEST_KEPT_BYTES = 8 * MAX_MESSAGE_BYTES
 _FIRST_GUESS_BYTES = 64 * 1024
 
 
@@ -134,7 +136,7 @@ class StreamReader:
             place = position.decode()
             fields = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else flat
             body = fields.get(b"event")
-            if body is not None and len(body) > MAX_MESSAGE_BYTES:
+            if body is not None and len(body) > LONGEST_KEPT_BYTES:
                 deliveries.append(Delivery(stream.name, place, stream.producer, *_cut(body)))
             elif body is not None:
                 deliveries.append(Delivery(stream.name, place, stream.producer, body))
