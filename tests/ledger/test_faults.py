@@ -11,11 +11,12 @@ import psycopg
 import pytest
 
 from ledger.decide import RULES, Ledger, Rule, Wanted
+from ledger.errors import FenceLost
 from ledger.model import Applied, Decision, Leg, System, Transaction, TransactionType
 from messages.commands import Adjust, TopUp
 from messages.publisher import event
 from messages.reasons import Reason
-from tests.builders import adjustment, branch, enterprise, onboarding, top_up, transfer
+from tests.builders import adjustment, branch, enterprise, onboarding, plan, top_up, transfer
 from tests.desk import SOURCE, LedgerDesk, array_of, body_of
 
 Break = Callable[..., None]
@@ -308,3 +309,21 @@ def test_letters_of_crashes_can_be_read_as_json(desk: LedgerDesk, break_rule: Br
     assert json.loads(json.dumps({"why": letter["why"], "traceback": letter["traceback"]}))
     assert "\\x00" in letter["why"]
     assert "\\ud800" in letter["why"]
+
+
+def test_a_stopped_partition_is_no_longer_its_owners(desk: LedgerDesk, break_rule: Break) -> None:
+    desk.do(enterprise())
+    break_rule(TopUp, decide=crash)
+    desk.send(*(culprit(f"stops-{number}") for number in range(20)))
+    with pytest.raises(FenceLost):
+        desk.send(plan("after"))
+    assert desk.one("SELECT count(*) FROM plan") == (0,)
+
+
+def test_a_success_at_the_end_of_a_batch_does_not_hide_that_twenty_crashed(
+    desk: LedgerDesk, break_rule: Break
+) -> None:
+    desk.do(enterprise())
+    break_rule(TopUp, decide=crash)
+    desk.send(*(culprit(f"hides-{number}") for number in range(20)), plan("last"))
+    assert desk.one("SELECT stopped_at IS NOT NULL FROM partition WHERE id = 0") == (True,)
