@@ -57,8 +57,6 @@ ORDER BY a.id
 FOR NO KEY UPDATE OF a"""
 LOCK_NAMED = _LOCK.format(named=_NAMED, columns=_ACCOUNT_COLUMNS)
 LOCK_NAMED_AND_MORE = _LOCK.format(named=_NAMED_AND_MORE, columns=_ACCOUNT_COLUMNS)
-# A dry run looks and touches nothing.
-LOOK_AT_NAMED_AND_MORE = LOCK_NAMED_AND_MORE.replace("FOR NO KEY UPDATE OF a", "")
 
 KEYS = """
 SELECT k.item, c.fingerprint, c.reason, c.outcome
