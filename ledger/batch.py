@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ledger.model import Announcement
 from messages.codec import Decoded, Part, decode
 from messages.envelope import Event
 
@@ -69,6 +70,7 @@ class Item:
     duplicate: bool = False
     reason: str | None = None
     transaction: int | None = None
+    announced: tuple[Announcement, ...] = ()
 
     @classmethod
     def of(cls, decoded: Decoded, producer: str, delivery: int, slot: int) -> Item:
@@ -79,6 +81,7 @@ class Item:
 
     def reset(self) -> None:
         self.body, self.duplicate, self.reason, self.transaction = None, False, None, None
+        self.announced = ()
 
 
 @dataclass(slots=True)

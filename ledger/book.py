@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import Any, NamedTuple
@@ -18,15 +19,13 @@ from ledger.model import (
     AccountChanged,
     AccountOpened,
     Applied,
-    Device,
     DevicesReleased,
     Leg,
-    PastTransaction,
-    Row,
     System,
     Transaction,
-    TransactionReference,
+    WithTransaction,
 )
+from ledger.records import Burden, Device, PastTransaction, Row
 from ledger.rows import KINDS
 
 PLATFORM_ACCOUNT = Account(
@@ -44,6 +43,9 @@ PLATFORM_ACCOUNT = Account(
     reference=None,
     version=0,
     posted_at=None,
+    running=0,
+    settled=0,
+    notifications=True,
     draws_from=PLATFORM_ID,
     sponsor=None,
     email=None,
@@ -56,7 +58,7 @@ PLATFORM_ACCOUNT = Account(
     contact_name="the platform",
     contact_email=None,
 )
-FIGURES = frozenset({"credit", "credit_limit", "frozen", "reference", "version", "posted_at"})
+FIGURES = frozenset({"credit_limit", "reference"})
 
 
 class Origin(NamedTuple):
@@ -87,7 +89,6 @@ class Book:
             self._by_id[account.account] = account
             self._by_key[account.id] = account
         self._rows: dict[type[Row], dict[Any, Row]] = defaultdict(dict)
-        self._past: dict[int, PastTransaction] = {}
         self._transaction_keys = transaction_keys if transaction_keys is not None else count(1)
         self._account_keys = account_keys if account_keys is not None else count(1)
         # What is to be written:
@@ -119,7 +120,7 @@ class Book:
         return self._rows[kind].get(key)
 
     def past(self, transaction: int) -> PastTransaction | None:
-        return self._past.get(transaction) or self._just_posted(transaction)
+        return self.get(PastTransaction, transaction) or self._just_posted(transaction)
 
     def next_account_key(self) -> int:
         return next(self._account_keys)
@@ -129,9 +130,6 @@ class Book:
     def put(self, kind: type[Row], key: Any, row: Row) -> None:
         self._rows[kind][key] = row
 
-    def put_past(self, past: PastTransaction) -> None:
-        self._past[past.transaction] = past
-
     # Applying
 
     def apply(self, applied: Applied, origin: Origin, now: datetime) -> tuple[int, datetime] | None:
@@ -139,6 +137,8 @@ class Book:
 
         Raises Unbalanced; then the book is void.
         """
+        if applied.recharge is not None:
+            self._post(applied.recharge, origin, now)
         posted = self._post(applied.transaction, origin, now) if applied.transaction is not None else None
         for change in applied.changes:
             match change:
@@ -150,9 +150,9 @@ class Book:
                     self._change(account, fields)
                 case DevicesReleased(account):
                     self._release_devices(account)
-                case TransactionReference(row):
+                case WithTransaction(row):
                     assert posted is not None
-                    self._write(type(row)(row.top, row.method, row.reference, posted[0]))
+                    self._write(replace(row, transaction=posted[0]))  # type: ignore[call-arg]
                 case Row():
                     self._write(change)
         return posted
@@ -220,11 +220,27 @@ class Book:
         kind = type(row)
         key = KINDS[kind].key_of(row)
         known = self._rows[kind]
+        if kind.burdens:
+            before = known.get(key)
+            if before is not None:
+                self._lay(before.burden, -1)
+            self._lay(row.burden, 1)
         if key in self.inserted[kind] or key not in known:
             self.inserted[kind][key] = row
         else:
             self.changed[kind][key] = row
         known[key] = row
+
+    def _lay(self, burden: Burden, times: int) -> None:
+        """What is open and what is frozen at accounts follows from the rows, here and nowhere else."""
+        for key in burden.running:
+            self._by_key[key].running += times
+        for key in burden.settled:
+            self._by_key[key].settled += times
+        for key in burden.frozen_at:
+            self._by_key[key].frozen += times * burden.frozen
+        for key in (*burden.running, *burden.settled):
+            self.posted[key] = self._by_key[key]
 
     def _just_posted(self, transaction: int) -> PastTransaction | None:
         for row in self.transactions:

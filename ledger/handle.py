@@ -31,6 +31,7 @@ from messages.fields import time_text
 from messages.reasons import Reason
 
 CRASHES_THAT_STOP = 20
+NAMES = "SELECT id, account FROM account WHERE id = ANY(%b::int8[])"
 log = structlog.get_logger(__name__)
 
 
@@ -220,7 +221,8 @@ class _Work:
             if posted is not None:
                 item.transaction = posted[0]
                 number = number_of(*posted)
-            item.body = outcome.stored(None, None, number, decision.accounts)
+            item.body = outcome.stored(None, decision.message, number, decision.accounts)
+            item.announced = decision.announced
         except Exception as error:
             raise _Void(item, error) from error
         return None
@@ -269,6 +271,7 @@ class _Work:
                 duplicate=item.duplicate,
             )
         in_order = [self.events[slot] for slot in sorted(self.events)]
+        in_order += self._announced(done)
         with self.connection.pipeline():
             archive(self.connection, self.key, self.batch, self.now)
             if done and self.claimed.letters_wait:
@@ -282,6 +285,22 @@ class _Work:
             renew(self.connection, self.batch)
         self.handled.commands = len(self.items)
         self.handled.dead_letters = len(self.letters)
+
+    def _announced(self, items: list[Item]) -> list[tuple[str, str, bytes]]:
+        """Further events, after the outcomes: what else there is to be told, and to whom it may be of interest."""
+        tops = {one.account.top for item in items for one in item.announced}
+        if not tops:
+            return []
+        names = dict(self.connection.execute(NAMES, (list(tops),)).fetchall())
+        return [
+            (
+                outcome.further_route(names[one.account.top], one.type),
+                one.type.value,
+                self.answers.further(item.slot, number, one, names[one.account.top]),
+            )
+            for item in items
+            for number, one in enumerate(item.announced)
+        ]
 
     def _resolve_within(self, done: list[Item]) -> None:
         """Letters of this very batch whose key was decided further on in it."""

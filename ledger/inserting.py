@@ -1,4 +1,4 @@
-"""New rows into a table, by one statement however many they are; two ways, for few and for many.
+"""Rows into a table, by one statement however many they are: changed ones, and new ones in two ways, for few and for many.
 
 Few: `INSERT … SELECT … FROM unnest(…)`, which fits into a pipeline: a lone command waits for one round trip, not for one a
 table. Many: binary COPY, which costs PostgreSQL a fifth less a row but cannot be pipelined.
@@ -19,26 +19,39 @@ LINES = "lines"
 
 
 class Columns:
-    """The columns of a table that new rows fill: PostgreSQL's type of each, under its name."""
+    """The columns of a table that rows fill: PostgreSQL's type of each, under its name; rows to be changed have a `key`."""
 
-    def __init__(self, table: str, columns: dict[str, str]) -> None:
+    def __init__(self, table: str, columns: dict[str, str], key: Sequence[str] = ()) -> None:
         self._types = tuple(columns.values())
         names = ", ".join(columns)
         arrays = ", ".join(_array_of(type_) for type_ in self._types)
-        values = ", ".join(_value_of(name, type_) for name, type_ in columns.items())
-        self._insert = f"INSERT INTO {table} ({names}) SELECT {values} FROM unnest({arrays}) AS u({names})"
+        values = {name: _value_of(name, type_) for name, type_ in columns.items()}
+        changed = ", ".join(f"{name} = {value}" for name, value in values.items() if name not in key)
+        alike = " AND ".join(f"r.{name} = {values[name]}" for name in key)
+        given = f"FROM unnest({arrays}) AS u({names})"
+        self._insert = f"INSERT INTO {table} ({names}) SELECT {', '.join(values.values())} {given}"
+        self._update = f"UPDATE {table} r SET {changed} {given} WHERE {alike}"
         self._copy = f"COPY {table} ({names}) FROM STDIN (FORMAT binary)"
         self._copied_types = [_copied(type_) for type_ in self._types]
         self._texts = self._types.index("text[]") if "text[]" in self._types else None
 
     def insert(self, connection: psycopg.Connection[Any], rows: Iterable[Sequence[Any]]) -> None:
         """Few rows, queued on the connection's pipeline; nothing where there are none."""
-        listed = list(zip(*rows, strict=True))
-        if listed:
+        self._run(connection, self._insert, rows)
+
+    def update(self, connection: psycopg.Connection[Any], rows: Iterable[Sequence[Any]]) -> None:
+        """Every row that has the key of one of them becomes as that one is."""
+        self._run(connection, self._update, rows)
+
+    def _run(
+        self, connection: psycopg.Connection[Any], statement: str, rows: Iterable[Sequence[Any]]
+    ) -> None:
+        columns = list(zip(*rows, strict=True))
+        if columns:
             parameters = [
-                _parameter(type_, column) for type_, column in zip(self._types, listed, strict=True)
+                _parameter(type_, column) for type_, column in zip(self._types, columns, strict=True)
             ]
-            connection.execute(self._insert, parameters, prepare=True)
+            connection.execute(statement, parameters, prepare=True)
 
     def copy(self, connection: psycopg.Connection[Any], rows: Iterable[Sequence[Any]]) -> None:
         """Many rows, at once; nothing where there are none."""

@@ -5,11 +5,13 @@ Amounts are integers in the smallest unit. Inside, accounts and transactions go 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum, auto
 from typing import Any, NamedTuple
 
+from ledger.records import Row
+from messages.events import EventType
 from messages.reasons import Reason
 
 PLATFORM_ID = 0
@@ -45,18 +47,38 @@ class TransactionType(StrEnum):
     RECHARGE_REVERSAL = auto()
     TRANSFER_IN = auto()
     TRANSFER_OUT = auto()
+    ALLOCATION = auto()
+    RECLAIM = auto()
+    CREDIT_RETURN = auto()
     ONBOARDING = auto()
     RENEWAL = auto()
-    ADJUSTMENT = auto()
+    ORDER = auto()
+    RUNNING_FEE = auto()
+    USAGE = auto()
+    CAPTURE = auto()
     REFUND = auto()
+    ADJUSTMENT = auto()
 
 
-CHARGES = frozenset({TransactionType.ONBOARDING, TransactionType.RENEWAL})
+CHARGES = frozenset(
+    {
+        TransactionType.ONBOARDING,
+        TransactionType.RENEWAL,
+        TransactionType.ORDER,
+        TransactionType.RUNNING_FEE,
+        TransactionType.USAGE,
+        TransactionType.CAPTURE,
+    }
+)
 
 
 @dataclass(slots=True)
 class Account:
-    """An account as the batch sees it. `decide` only reads it; `Book.apply` alone changes it."""
+    """An account as the batch sees it. `decide` only reads it; `Book.apply` alone changes it.
+
+    running: how many pending orders and live subscriptions are its own; who pays for them is settled when they are charged.
+    settled: how many open holds, resources and sessions are its own or on its coins.
+    """
 
     id: int
     account: str
@@ -72,6 +94,9 @@ class Account:
     reference: int | None
     version: int
     posted_at: datetime | None
+    running: int
+    settled: int
+    notifications: bool
     draws_from: int
     sponsor: int | None
     email: str | None
@@ -97,66 +122,6 @@ class Account:
     def stands_over(self, other: Account) -> bool:
         """Whether this account is an ancestor of the other."""
         return self.id != other.id and self.id in other.path
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a table that decisions read and write whole; `rows.py` says which table and which key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan(Row):
-    plan: str
-    name: str
-    kind: str
-    price: int | None
-    rate: str | None
-    cycle_unit: str | None
-    cycle_count: int | None
-    coefficient: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Device(Row):
-    """A device; `account` is None once it is released."""
-
-    device: str
-    account: int | None
-    plan: str | None
-    onboarded_at: datetime
-    paid_until: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class RechargeReference(Row):
-    """Which recharge uses a reference under a top account; None once that recharge was taken back."""
-
-    top: int
-    method: str
-    reference: str
-    transaction: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Returned(Row):
-    """How much of a transaction was given or taken back by now."""
-
-    transaction: int
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class PastTransaction(Row):
-    """A transaction that is in the ledger, with what it posted to accounts (account, unit, amount)."""
-
-    transaction: int
-    time: datetime
-    type: str
-    account: int
-    top: int
-    method: str | None
-    reference: str | None
-    postings: tuple[tuple[int, str, int], ...]
 
 
 class Leg(NamedTuple):
@@ -207,22 +172,37 @@ class DevicesReleased(NamedTuple):
     account: Account
 
 
-class TransactionReference(NamedTuple):
-    """A row to be written with the number of the transaction of its own decision."""
+class WithTransaction(NamedTuple):
+    """A row to be written with the key of the transaction of its own decision."""
 
-    row: RechargeReference
+    row: Row
 
 
-Change = AccountOpened | AccountChanged | DevicesReleased | TransactionReference | Row
+Change = AccountOpened | AccountChanged | DevicesReleased | WithTransaction | Row
+
+
+class Announcement(NamedTuple):
+    """A further event (CONTRACT §5): its type, the account that it is about, and what it says."""
+
+    type: EventType
+    account: Account
+    data: dict[str, Any]
 
 
 @dataclass(slots=True)
 class Applied:
-    """The command is applied: what is posted, what changes, and which accounts the outcome shows."""
+    """The command is applied: what is posted, what changes, and which accounts the outcome shows.
+
+    recharge: posted just before the transaction, where another payment method brings in what is spent at once.
+    announced: further events. message: for a person, where what was done is not what one would expect.
+    """
 
     accounts: tuple[Account, ...] = ()
     transaction: Transaction | None = None
-    changes: tuple[Change, ...] = field(default=())
+    changes: tuple[Change, ...] = ()
+    recharge: Transaction | None = None
+    announced: tuple[Announcement, ...] = ()
+    message: str | None = None
 
 
 class Rejected(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from ledger.model import Account
+from ledger.model import Account, Announcement
 from messages.events import SOURCE, EventType
 from messages.fields import time_text
 from messages.reasons import Reason
@@ -86,6 +86,20 @@ class Answers:
             )
         )
 
+    def further(self, slot: int, number: int, said: Announcement, top_account: str) -> bytes:
+        """A further event of the command in that slot as JSON; `number` counts those of one command."""
+        return orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": f"{self._batch}-{slot}.{number}-{self._moment:x}",
+                "source": SOURCE,
+                "type": said.type.value,
+                "time": self._time.decode(),
+                "datacontenttype": "application/json",
+                "data": {"account": said.account.account, "top_account": top_account, **said.data},
+            }
+        )
+
 
 _SOURCE = SOURCE.encode()
 _APPLIED = EventType.APPLIED.encode()
@@ -95,3 +109,8 @@ _REJECTED = EventType.REJECTED.encode()
 def route(producer: str, applied: bool, command: str) -> str:
     """Where an outcome goes: `outcome.<producer>.<applied or rejected>.<command>`, as a routing key of a topic."""
     return f"outcome.{producer}.{'applied' if applied else 'rejected'}.{command}"
+
+
+def further_route(top_account: str, type_: EventType) -> str:
+    """Where a further event goes: `event.<top account>.<type>`."""
+    return f"event.{top_account}.{type_.value}"

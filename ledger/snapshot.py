@@ -1,12 +1,15 @@
 """Loads what a batch needs, locked: accounts in the order of their keys, then rows in the order of theirs.
 
+What commands name by its id alone (an order, a hold, a transaction) is looked at beforehand, without a lock, to find out
+whose it is; with the locks held it is loaded, and has to belong to those who were locked.
+
 Who pays for a shared or sponsored account stands in its row (`draws_from`, `sponsor`), so that one statement can find
 and lock everybody. Should it have changed while we waited for the lock, we start over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,14 +20,15 @@ from ledger.batch import Item
 from ledger.book import Book
 from ledger.decide import Wanted
 from ledger.errors import BatchRaced
-from ledger.model import Account, PastTransaction, RechargeReference
-from ledger.rows import KINDS, PAST_TRANSACTIONS
+from ledger.model import Account
+from ledger.records import Row
+from ledger.rows import KINDS, Leads, RowKind
 
 _ATTEMPTS = 5
 
 _ACCOUNT_COLUMNS = """a.id, a.account, a.parent, a.path, a.kind, a.name, a.funding, a.state, a.credit, a.credit_limit,
-       a.frozen, a.reference, a.version, a.posted_at, a.draws_from, a.sponsor, a.email, a.boss_email, a.country,
-       a.timezone, a.legal_name, a.tax_id, a.address, p.name, p.email"""
+       a.frozen, a.reference, a.version, a.posted_at, a.running, a.settled, a.notifications, a.draws_from, a.sponsor,
+       a.email, a.boss_email, a.country, a.timezone, a.legal_name, a.tax_id, a.address, p.name, p.email"""
 
 _NAMED = "SELECT id, draws_from, sponsor FROM account WHERE account = ANY(%s::text[])"
 
@@ -75,7 +79,7 @@ class Known(NamedTuple):
 
 
 class Directory:
-    """Which keys to lock for an account's id, as far as this session has seen them: the account, its master, its sponsor.
+    """Which keys to lock for an account, as far as this session has seen them: the account, its master, its sponsor.
 
     Ids and keys never change; masters and sponsors may, and a key may come from a transaction that was rolled back. So
     what is remembered only says what to lock, and `learn` says whether that was right.
@@ -84,15 +88,16 @@ class Directory:
     __slots__ = ("_keys",)
 
     def __init__(self) -> None:
-        self._keys: dict[str, tuple[int, ...]] = {}
+        self._keys: dict[str | int, tuple[int, ...]] = {}
 
     def keys(self, wanted: Wanted, owners: set[int]) -> list[int] | None:
         """All keys to be locked; None where something has to be looked up by its id."""
-        if wanted.subtrees or wanted.lineages or owners:
+        if wanted.subtrees or wanted.lineages:
             return None
         found: set[int] = set()
-        for id_ in wanted.accounts:
-            keys = self._keys.get(id_)
+        named: list[str | int] = [*wanted.accounts, *owners]
+        for one in named:
+            keys = self._keys.get(one)
             if keys is None:
                 return None
             found.update(keys)
@@ -108,7 +113,7 @@ class Directory:
             keys = (one.id,) if one.draws_from == one.id else (one.id, one.draws_from)
             if one.sponsor is not None:
                 keys = (*keys, one.sponsor)
-            self._keys[one.account] = keys
+            self._keys[one.account] = self._keys[one.id] = keys
             complete = complete and locked.issuperset(keys)
         if by_key is not None and not by_key.accounts.issubset(one.account for one in accounts):
             self._keys.clear()
@@ -116,7 +121,7 @@ class Directory:
         return complete
 
 
-_REMEMBERED = 200_000
+_REMEMBERED = 400_000
 _directories: WeakKeyDictionary[psycopg.Connection[Any], Directory] = WeakKeyDictionary()
 
 
@@ -127,8 +132,7 @@ class Snapshot(NamedTuple):
 
 def load(connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wanted) -> Snapshot:
     """Everything that is wanted for the items, locked until the transaction ends. Raises BatchRaced."""
-    past = _past(connection, wanted)
-    owners = {key for one in past for key, _, _ in one.postings} | {one.account for one in past}
+    owners = _look(connection, wanted)
     directory = _directories.setdefault(connection, Directory())
     before: list[int] | None = None
     for _ in range(_ATTEMPTS):
@@ -148,18 +152,11 @@ def load(connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wan
         transaction_keys=iter(loaded.transaction_keys),
         account_keys=iter(loaded.account_keys),
     )
-    for kind, rows in loaded.rows:
-        spec = KINDS[kind]
+    for kind, rows in loaded.rows.items():
+        key_of = KINDS[kind].key_of
         for row in rows:
-            made = kind(*row)
-            book.put(kind, spec.key_of(made), made)
-    for one in past:
-        book.put_past(one)
-        if one.reference and one.method:
-            # Not taken back yet, it still holds its reference; taken back, no decision looks at it.
-            key = (one.top, one.method, one.reference)
-            if book.get(RechargeReference, key) is None:
-                book.put(RechargeReference, key, RechargeReference(*key, one.transaction))
+            book.put(kind, key_of(row), row)
+    _check(loaded.rows, locked=set(locked), wanted=wanted)
     known = {
         (items[item - 1].event.source, items[item - 1].event.id): Known(fingerprint, reason, outcome.encode())
         for item, fingerprint, reason, outcome in loaded.known
@@ -170,7 +167,7 @@ def load(connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wan
 class _Loaded(NamedTuple):
     accounts: list[Any]
     known: list[Any]
-    rows: list[tuple[type[Any], list[Any]]]
+    rows: dict[type[Row], list[Any]]
     transaction_keys: list[int]
     account_keys: list[int]
 
@@ -200,17 +197,13 @@ def _load(
         # After the locks are held, so that whoever held them before us has left their keys and rows to be found.
         known = _cursor(connection)
         known.execute(KEYS, columns(item.key for item in items), prepare=True)
-        rows = []
-        for kind, row_keys in wanted.rows.items():
-            cursor = _cursor(connection)
-            cursor.execute(KINDS[kind].load(), _keys(row_keys), prepare=True)
-            rows.append((kind, cursor))
-        transaction_keys = _next(connection, "transaction_key", len(items))
+        rows = _asked(connection, wanted.rows)
+        transaction_keys = _next(connection, "transaction_key", len(items) + wanted.two_transactions)
         account_keys = _next(connection, "account_key", wanted.new_accounts) if wanted.new_accounts else None
         return _Loaded(
             accounts.fetchall(),
             known.fetchall(),
-            [(kind, cursor.fetchall()) for kind, cursor in rows],
+            _fetched(rows),
             [key for (key,) in transaction_keys.fetchall()],
             [key for (key,) in account_keys.fetchall()] if account_keys else [],
         )
@@ -222,24 +215,70 @@ def _next(connection: psycopg.Connection[Any], sequence: str, number: int) -> ps
     return cursor
 
 
-def _past(connection: psycopg.Connection[Any], wanted: Wanted) -> list[PastTransaction]:
-    """Transactions are never changed, so they may be read before anything is locked: they say whom to lock."""
-    if not wanted.transactions:
-        return []
-    cursor = _cursor(connection).execute(PAST_TRANSACTIONS, (sorted(wanted.transactions),))
-    return [
-        PastTransaction(
-            id_,
-            time,
-            type_,
-            account,
-            top,
-            method,
-            reference,
-            tuple(zip(accounts, units, amounts, strict=True)),
-        )
-        for id_, time, type_, account, top, method, reference, accounts, units, amounts in cursor
-    ]
+def _look(connection: psycopg.Connection[Any], wanted: Wanted) -> set[int]:
+    """Whom what is named by its id belongs to. What it leads to is added to `wanted`. Nothing is locked."""
+    owners: set[int] = set()
+    seen: dict[type[Row], set[Hashable]] = {}
+    while True:
+        new = {
+            kind: unseen
+            for kind, keys in wanted.rows.items()
+            if KINDS[kind].looked_at_first and (unseen := keys - seen.get(kind, set()))
+        }
+        if not new:
+            return owners
+        with connection.pipeline():
+            found = _fetched(_asked(connection, new))
+        for kind, keys in new.items():
+            seen.setdefault(kind, set()).update(keys)
+        for spec, row in _each(found):
+            owners.update(_owners(spec, row))
+            for kind, key in _leads(spec, row):
+                wanted.row(kind, key)
+
+
+def _check(rows: dict[type[Row], list[Any]], *, locked: set[int], wanted: Wanted) -> None:
+    """Whether all that was loaded is guarded, and all that it leads to is there. Raises BatchRaced."""
+    for kind, row in _each(rows):
+        if not locked.issuperset(_owners(kind, row)) or any(
+            key not in wanted.rows[other] for other, key in _leads(kind, row)
+        ):
+            raise BatchRaced("what a command names by its id came or changed before it could be locked")
+
+
+def _each(rows: dict[type[Row], list[Any]]) -> Iterator[tuple[RowKind, Any]]:
+    for kind, found in rows.items():
+        spec = KINDS[kind]
+        if spec.looked_at_first:
+            for row in found:
+                yield spec, row
+
+
+def _owners(kind: RowKind, row: Any) -> set[int]:
+    return {key for key in kind.owners(row) if key is not None} if kind.owners else set()
+
+
+def _leads(kind: RowKind, row: Any) -> Leads:
+    return kind.leads(row) if kind.leads else ()
+
+
+def _asked(
+    connection: psycopg.Connection[Any], rows: Mapping[type[Row], Collection[Any]]
+) -> dict[type[Row], psycopg.Cursor[Any]]:
+    """A statement for each kind of row, queued on the connection's pipeline."""
+    cursors = {}
+    for kind, keys in rows.items():
+        if keys:
+            cursors[kind] = _cursor(connection)
+            cursors[kind].execute(KINDS[kind].load, _keys(keys), prepare=True)
+    return cursors
+
+
+def _fetched(cursors: dict[type[Row], psycopg.Cursor[Any]]) -> dict[type[Row], list[Any]]:
+    return {
+        kind: [(KINDS[kind].made or kind)(*row) for row in cursor.fetchall()]
+        for kind, cursor in cursors.items()
+    }
 
 
 def _cursor(connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:

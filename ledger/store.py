@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 import psycopg
 
-from ledger.arrays import columns
 from ledger.batch import Batch, Item
 from ledger.book import Book
 from ledger.inserting import LINES, Columns
@@ -34,6 +33,9 @@ _ACCOUNT = {
     "reference": "int8",
     "version": "int8",
     "posted_at": "timestamptz",
+    "running": "int8",
+    "settled": "int8",
+    "notifications": "bool",
     "draws_from": "int8",
     "sponsor": "int8",
     "email": "text",
@@ -44,9 +46,20 @@ _ACCOUNT = {
     "tax_id": "text",
     "address": "text",
 }
-_FIGURES = ("id", "credit", "credit_limit", "frozen", "reference", "version", "posted_at")
+_FIGURES = (
+    "id",
+    "credit",
+    "credit_limit",
+    "frozen",
+    "reference",
+    "version",
+    "posted_at",
+    "running",
+    "settled",
+)
 _DESCRIBED = (
     *_FIGURES,
+    "notifications",
     "name",
     "funding",
     "state",
@@ -108,12 +121,6 @@ _COMMAND = {
 }
 
 
-def _update_of(names: Sequence[str]) -> str:
-    values = ", ".join(f"{name} = u.{name}" for name in names[1:])
-    types = ", ".join(f"%s::{_ACCOUNT[name]}[]" for name in names)
-    return f"UPDATE account a SET {values} FROM unnest({types}) AS u({', '.join(names)}) WHERE a.id = u.id"
-
-
 _account = attrgetter(*_ACCOUNT)
 _figures = attrgetter(*_FIGURES)
 _described = attrgetter(*_DESCRIBED)
@@ -121,9 +128,9 @@ ACCOUNTS = Columns("account", _ACCOUNT)
 TRANSACTIONS = Columns("transaction", _TRANSACTION)
 ENTRIES = Columns("entry", _ENTRY)
 COMMANDS = Columns("command", _COMMAND)
+FIGURES = Columns("account", {name: _ACCOUNT[name] for name in _FIGURES}, key=("id",))
+DESCRIBED = Columns("account", {name: _ACCOUNT[name] for name in _DESCRIBED}, key=("id",))
 FEW = 24
-UPDATE_FIGURES = _update_of(_FIGURES)
-UPDATE_DESCRIBED = _update_of(_DESCRIBED)
 RELEASE_DEVICES = "UPDATE device SET account = NULL WHERE account = ANY(%b::int8[])"
 ARCHIVE = "INSERT INTO batch (id, received_at, partition, deliveries, bodies) VALUES (%b, %b, %b, %b, %b)"
 PUBLISH = "WITH new AS (INSERT INTO outbox (events) VALUES (%b)) SELECT pg_notify('coins_outbox', '')"
@@ -169,7 +176,7 @@ def _insert(
     write(ENTRIES, connection, book.entries)
     for kind, inserted in book.inserted.items():
         spec = KINDS[kind]
-        write(spec.new, connection, map(spec.values, inserted.values()))
+        write(spec.columns, connection, map(spec.values, inserted.values()))
     write(COMMANDS, connection, commands)
 
 
@@ -181,15 +188,12 @@ def _update(connection: psycopg.Connection[Any], book: Book) -> None:
     ]
     if book.released:
         connection.execute(RELEASE_DEVICES, (book.released,), prepare=True)
-    if posted:
-        connection.execute(UPDATE_FIGURES, columns(map(_figures, posted)), prepare=True)
-    if described:
-        # Funding and figures together: a constraint may allow only the new pair of them.
-        connection.execute(UPDATE_DESCRIBED, columns(map(_described, described)), prepare=True)
+    FIGURES.update(connection, map(_figures, posted))
+    # Funding and figures together: a constraint may allow only the new pair of them.
+    DESCRIBED.update(connection, map(_described, described))
     for kind, changed in book.changed.items():
-        if changed:
-            spec = KINDS[kind]
-            connection.execute(spec.update(), columns(map(spec.values, changed.values())), prepare=True)
+        spec = KINDS[kind]
+        spec.columns.update(connection, map(spec.values, changed.values()))
 
 
 def archive(connection: psycopg.Connection[Any], key: int, batch: Batch, now: datetime) -> None:

@@ -10,21 +10,43 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from messages.commands import COMMANDS as COMMANDS
+    from messages.commands import ActivatePostpaid as ActivatePostpaid
     from messages.commands import Adjust as Adjust
+    from messages.commands import AllocateCredit as AllocateCredit
+    from messages.commands import CancelOrder as CancelOrder
+    from messages.commands import CancelSubscription as CancelSubscription
+    from messages.commands import CaptureHold as CaptureHold
+    from messages.commands import ChangeSubscription as ChangeSubscription
     from messages.commands import CloseAccount as CloseAccount
     from messages.commands import Command as Command
+    from messages.commands import ConfirmBill as ConfirmBill
     from messages.commands import Cycle as Cycle
     from messages.commands import DebitForDeviceOnboarding as DebitForDeviceOnboarding
+    from messages.commands import DeleteSubscription as DeleteSubscription
     from messages.commands import Money as Money
     from messages.commands import OpenAccount as OpenAccount
+    from messages.commands import PayOrder as PayOrder
+    from messages.commands import PlaceHold as PlaceHold
+    from messages.commands import PlaceOrder as PlaceOrder
+    from messages.commands import PowerOff as PowerOff
+    from messages.commands import PowerOn as PowerOn
+    from messages.commands import PutPaymentMethods as PutPaymentMethods
     from messages.commands import PutPlan as PutPlan
     from messages.commands import Refund as Refund
     from messages.commands import ReleaseDevice as ReleaseDevice
+    from messages.commands import ReleaseHold as ReleaseHold
+    from messages.commands import RemoveWarning as RemoveWarning
     from messages.commands import Renewal as Renewal
+    from messages.commands import ReportUsage as ReportUsage
+    from messages.commands import RequestExport as RequestExport
     from messages.commands import ResumeAccount as ResumeAccount
     from messages.commands import ReverseTopUp as ReverseTopUp
     from messages.commands import SetCreditLimit as SetCreditLimit
+    from messages.commands import SetNotifications as SetNotifications
+    from messages.commands import SetWarning as SetWarning
+    from messages.commands import Subscribe as Subscribe
     from messages.commands import SuspendAccount as SuspendAccount
+    from messages.commands import TerminatePostpaid as TerminatePostpaid
     from messages.commands import TopUp as TopUp
     from messages.commands import Transfer as Transfer
     from messages.commands import UpdateAccount as UpdateAccount

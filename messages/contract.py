@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from messages.commands import COMMANDS, type_of
 from messages.envelope import EVENT_OF, MAX_BATCH
-from messages.events import EVENT_MODELS
+from messages.events import EVENT_MODELS, FURTHER_MODELS, OUTCOME_MODELS
 from messages.reasons import Reason
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -56,10 +56,15 @@ def asyncapi_document() -> dict[str, Any]:
         name: _message(f"{name}Event", (model.__doc__ or "").strip(), type_of(name))
         for name, model in COMMANDS.items()
     }
-    events = {
-        model.__name__: _message(model.__name__, (model.__doc__ or "").strip(), f"coins.{model.__name__}.v1")
-        for model in EVENT_MODELS
-    }
+    outcomes, further = (
+        {
+            model.__name__: _message(
+                model.__name__, (model.__doc__ or "").strip(), f"coins.{model.__name__}.v1"
+            )
+            for model in models
+        }
+        for models in (OUTCOME_MODELS, FURTHER_MODELS)
+    )
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -82,14 +87,20 @@ def asyncapi_document() -> dict[str, Any]:
                 "address": "coins:events:{producer}",
                 "description": "A Redis or Valkey stream with the fields event and type.",
                 "parameters": {"producer": {"description": "the producer's name"}},
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in events},
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in outcomes},
+            },
+            "events": {
+                "address": "coins:events",
+                "description": "A Redis or Valkey stream with the fields event and type, for everyone allowed to read it.",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in further},
             },
         },
         "operations": {
             "sendCommands": {"action": "send", "channel": {"$ref": "#/channels/commands"}},
             "receiveOutcomes": {"action": "receive", "channel": {"$ref": "#/channels/outcomes"}},
+            "receiveEvents": {"action": "receive", "channel": {"$ref": "#/channels/events"}},
         },
-        "components": {"messages": {**messages, **events}, "schemas": _moved(definitions)},
+        "components": {"messages": {**messages, **outcomes, **further}, "schemas": _moved(definitions)},
     }
 
 

@@ -16,6 +16,10 @@ SOURCE = "coins"
 class EventType(StrEnum):
     APPLIED = "coins.CommandApplied.v1"
     REJECTED = "coins.CommandRejected.v1"
+    CREDIT_EXHAUSTED = "coins.CreditExhausted.v1"
+    SUBSCRIPTION_RENEWED = "coins.SubscriptionRenewed.v1"
+    SUBSCRIPTION_CANCELED = "coins.SubscriptionCanceled.v1"
+    BILL_ISSUED = "coins.BillIssued.v1"
 
 
 class _Shape(BaseModel):
@@ -78,7 +82,97 @@ class CommandRejected(_OutcomeEvent):
     type: Literal["coins.CommandRejected.v1"]
 
 
+class Period(_Shape):
+    """A period, half-open."""
+
+    begin: Time | None = Field(alias="from")
+    end: Time | None = Field(alias="to")
+
+
+class _About(_Shape):
+    account: str
+    top_account: str
+
+
+class Exhaustion(_About):
+    """Consumption took available below 0. `consumer`: who used it, on the account's coins."""
+
+    available: int
+    consumer: str
+
+
+class SubscriptionNews(_About):
+    """What became of a subscription: with which cycle, for which period, why, and when it is tried again."""
+
+    subscription: str
+    cycle_no: int
+    period: Period
+    reason: str | None
+    next_try: Time | None
+
+
+class BillNews(_About):
+    """A bill was issued: what was charged in its period, less what was refunded of it."""
+
+    bill: str
+    period: str
+    charged: int
+    refunded: int
+    total: int
+
+
+class _FurtherEvent(_Shape):
+    specversion: Literal["1.0"]
+    id: str = Field(description="the same on every publication of this event")
+    source: Literal["coins"]
+    time: Time
+    datacontenttype: Literal["application/json"]
+
+
+class CreditExhausted(_FurtherEvent):
+    """Consumption took an account's available below 0."""
+
+    type: Literal["coins.CreditExhausted.v1"]
+    data: Exhaustion
+
+
+class SubscriptionRenewed(_FurtherEvent):
+    """A cycle of a subscription was paid."""
+
+    type: Literal["coins.SubscriptionRenewed.v1"]
+    data: SubscriptionNews
+
+
+class SubscriptionCanceled(_FurtherEvent):
+    """A subscription has ended."""
+
+    type: Literal["coins.SubscriptionCanceled.v1"]
+    data: SubscriptionNews
+
+
+class BillIssued(_FurtherEvent):
+    """A sponsored account was billed."""
+
+    type: Literal["coins.BillIssued.v1"]
+    data: BillNews
+
+
 OUTCOMES: TypeAdapter[CommandApplied | CommandRejected] = TypeAdapter(
     Annotated[CommandApplied | CommandRejected, Field(discriminator="type")]
 )
-EVENT_MODELS: tuple[type[BaseModel], ...] = (CommandApplied, CommandRejected)
+FURTHER_EVENTS: TypeAdapter[CreditExhausted | SubscriptionRenewed | SubscriptionCanceled | BillIssued] = (
+    TypeAdapter(
+        Annotated[
+            CreditExhausted | SubscriptionRenewed | SubscriptionCanceled | BillIssued,
+            Field(discriminator="type"),
+        ]
+    )
+)
+OUTCOME_MODELS: tuple[type[BaseModel], ...] = (CommandApplied, CommandRejected)
+FURTHER_MODELS: tuple[type[BaseModel], ...] = (
+    CreditExhausted,
+    SubscriptionRenewed,
+    SubscriptionCanceled,
+    BillIssued,
+)
+EVENT_MODELS = (*OUTCOME_MODELS, *FURTHER_MODELS)

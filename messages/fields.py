@@ -10,15 +10,19 @@ from collections.abc import Hashable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from math import isfinite
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, StringConstraints
 
 MAX_AMOUNT = 10**15
 MAX_DEVICES = 500
 FIRST_YEAR, LAST_YEAR = 2000, 2100
 MAX_FACTOR = 1_000_000
+MAX_DETAILS_BYTES = 16 * 1024
+MAX_DETAILS_DEPTH = 16
 
 NAME_PATTERN = r"[A-Za-z0-9_-]{1,64}"
 SOURCE_PATTERN = rf"^{NAME_PATTERN}(/[A-Za-z0-9_.-]{{1,63}})?$"
@@ -27,9 +31,13 @@ MESSAGE_ID_PATTERN = r"^[ -~]{1,128}$"
 ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 DEVICE_PATTERN = r"^[!-~]{1,64}$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
+ORDER_NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}(/[1-9][0-9]{0,6})?$"
+BILL_PATTERN = r"^[A-Za-z0-9._-]{1,80}$"
 PATTERNS_IN_WORDS = {
     ID_PATTERN: "must be an id: 1 to 64 of the letters A-Z and a-z, digits, dot, underscore and hyphen",
     DEVICE_PATTERN: "must be a device: 1 to 64 printable ASCII characters, no spaces",
+    ORDER_NAME_PATTERN: "must be the id of an order, or of a subscription's, as in pro-7/2",
+    BILL_PATTERN: "must be the id of a bill, as in carl.2026-10",
     CURRENCY_PATTERN: "must be a currency of three capital letters, as in EUR",
     MESSAGE_ID_PATTERN: "must be 1 to 128 printable ASCII characters",
     SOURCE_PATTERN: "must be a name, or name/part, as in device-mgmt/eu",
@@ -38,6 +46,7 @@ PATTERNS_IN_WORDS = {
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
+DEVICE = re.compile(DEVICE_PATTERN)
 _DECIMAL = re.compile(r"\d{1,16}(\.\d{1,6})?", re.ASCII)
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+")
 
@@ -108,6 +117,42 @@ def _unique(values: list[_Item]) -> list[_Item]:
     return values
 
 
+def _details(value: dict[str, Any]) -> dict[str, Any]:
+    _plain(value, MAX_DETAILS_DEPTH)
+    if len(orjson.dumps(value)) > MAX_DETAILS_BYTES:
+        raise ValueError(f"must be at most {MAX_DETAILS_BYTES // 1024} KiB as JSON")
+    return value
+
+
+def _plain(value: Any, depth: int) -> None:
+    """Raises ValueError for what is no JSON, or what a database cannot keep as text."""
+    if depth == 0:
+        raise ValueError(f"must not be nested deeper than {MAX_DETAILS_DEPTH}")
+    match value:
+        case str():
+            if "\x00" in value:
+                raise ValueError(PATTERNS_IN_WORDS[NO_NUL])
+        case dict():
+            for key, inner in value.items():
+                if not isinstance(key, str):
+                    raise ValueError("must have texts as names")
+                _plain(key, depth)
+                _plain(inner, depth - 1)
+        case list():
+            for inner in value:
+                _plain(inner, depth - 1)
+        case int():
+            if not -(2**63) <= value < 2**63:
+                raise ValueError("must hold integers of at most 64 bits")
+        case float():
+            if not isfinite(value):
+                raise ValueError("must hold finite numbers")
+        case None:
+            pass
+        case _:
+            raise ValueError("must be JSON: objects, arrays, texts, numbers, booleans, null")
+
+
 Integer = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 Amount = Annotated[Integer, Field(ge=1, le=MAX_AMOUNT)]
@@ -118,12 +163,21 @@ CycleNumber = Annotated[Integer, Field(ge=1, le=1_000_000)]
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 DeviceId = Annotated[str, StringConstraints(pattern=DEVICE_PATTERN)]
+OrderName = Annotated[str, StringConstraints(pattern=ORDER_NAME_PATTERN)]
+BillId = Annotated[str, StringConstraints(pattern=BILL_PATTERN)]
 TransactionNumber = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Devices = Annotated[list[DeviceId], Field(min_length=1, max_length=MAX_DEVICES), AfterValidator(_unique)]
+Ids = Annotated[list[Id], Field(max_length=100), AfterValidator(_unique)]
+Details = Annotated[dict[str, Any], AfterValidator(_details)]
 
 Text = Annotated[str, StringConstraints(max_length=500, pattern=NO_NUL)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
 ShortText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)]
+Goods = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]],
+    Field(max_length=MAX_DEVICES),
+    AfterValidator(_unique),
+]
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_email)]
 Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
 Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]

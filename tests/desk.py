@@ -20,12 +20,13 @@ from ledger.database import connect_for_commands
 from ledger.decide import Wanted, decide, needs
 from ledger.errors import BatchRaced
 from ledger.handle import handle
-from ledger.model import Account, Applied, Device
+from ledger.model import CHARGES, Account, Applied
 from ledger.numbers import number_of
+from ledger.records import Device
 from messages.codec import Decoded, Invalid, decode
 from messages.commands import Command
 from messages.envelope import Event, encode
-from messages.events import OUTCOMES, CommandApplied, CommandRejected
+from messages.events import FURTHER_EVENTS, OUTCOMES, CommandApplied, CommandRejected
 from messages.publisher import event
 from messages.reasons import Reason
 
@@ -39,8 +40,7 @@ Ask = Command | Event[Any] | dict[str, Any] | bytes
 CATEGORIES = {
     "recharge": "Recharge",
     "recharge_reversal": "Recharge",
-    "onboarding": "Expense",
-    "renewal": "Expense",
+    **dict.fromkeys(CHARGES, "Expense"),
 }
 
 
@@ -196,7 +196,7 @@ class PureDesk(Desk):
             return decision.reason, outcome.stored(decision.reason, decision.message, None)
         posted = self.book.apply(decision, Origin(event_.source, event_.id, event_.actor), self.now)
         number = number_of(*posted) if posted else None
-        return None, outcome.stored(None, None, number, decision.accounts)
+        return None, outcome.stored(None, decision.message, number, decision.accounts)
 
     def _by_key(self) -> dict[int, Account]:
         return self.book._by_key
@@ -259,6 +259,7 @@ class LedgerDesk(Desk):
         self.races = 0
         self.handled = Handled()
         self.routes: list[str] = []
+        self.further: list[Any] = []
         self.epoch = self._take()
 
     def _take(self) -> int:
@@ -314,10 +315,15 @@ class LedgerDesk(Desk):
             return []
         said: list[Said] = []
         self.routes = []
+        self.further = []
         for (lines,) in self.all("DELETE FROM outbox WHERE id = %s RETURNING events", row):
             for line in lines.split(b"\n"):
                 route, type_, raw = line.split(b" ", 2)
                 self.routes.append(route.decode())
+                if route.startswith(b"event."):
+                    self.further.append(FURTHER_EVENTS.validate_json(raw))
+                    assert self.further[-1].type == type_.decode()
+                    continue
                 said.append(OUTCOMES.validate_json(raw))
                 assert said[-1].type == type_.decode()
         return said

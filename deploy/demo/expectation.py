@@ -10,8 +10,9 @@ from typing import Any
 from deploy.demo.story import Evening, Expected, Key, Message, short_type
 from ledger.book import Book, Origin
 from ledger.decide import decide
-from ledger.model import Applied, Device
+from ledger.model import Applied
 from ledger.numbers import number_of
+from ledger.records import Device
 from messages.codec import Decoded, Invalid, decode
 from messages.envelope import Event
 from messages.reasons import Reason

@@ -5,17 +5,41 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ledger.decide import accounts, coins, devices, plans, refunds
+from ledger.decide import (
+    accounts,
+    bills,
+    coins,
+    devices,
+    holds,
+    methods,
+    notices,
+    orders,
+    phones,
+    plans,
+    postpaid,
+    refunds,
+    renewals,
+    subscriptions,
+)
 from ledger.decide.rule import Ledger, Rule, Wanted
 from ledger.model import Decision
 from messages.commands import Command
 
 RULES: dict[Any, Rule] = {
     **accounts.RULES,
+    **bills.RULES,
     **coins.RULES,
     **devices.RULES,
+    **holds.RULES,
+    **methods.RULES,
+    **notices.RULES,
+    **orders.RULES,
+    **phones.RULES,
     **plans.RULES,
+    **postpaid.RULES,
     **refunds.RULES,
+    **renewals.RULES,
+    **subscriptions.RULES,
 }
 
 

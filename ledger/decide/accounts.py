@@ -66,6 +66,9 @@ def _open(command: OpenAccount, ledger: Ledger, now: datetime) -> Decision:
         reference=None,
         version=0,
         posted_at=None,
+        running=0,
+        settled=0,
+        notifications=True,
         draws_from=source.draws_from,
         sponsor=source.sponsor,
         email=command.email or None,
@@ -132,6 +135,9 @@ def _change_funding(account: Account, funding: str, ledger: Ledger) -> tuple[Acc
         )
     if account.credit or account.frozen:
         return _not_empty(account)
+    on_its_coins = [one for one in descendants if one.draws_from == account.id and one.running]
+    if account.running or account.settled or on_its_coins:
+        return _in_use(account, *on_its_coins)
     return (
         AccountChanged(
             account,
@@ -155,6 +161,15 @@ def _not_empty(account: Account) -> Rejected:
     return Rejected(
         Reason.BALANCE_NOT_ZERO,
         f"{account.name} has a credit of {account.credit:,} and {account.frozen:,} frozen; both must be 0.",
+    )
+
+
+def _in_use(*accounts: Account) -> Rejected:
+    found = next(one for one in accounts if one.running or one.settled)
+    return Rejected(
+        Reason.ACCOUNT_IN_USE,
+        f"{found.name} ({found.account}) has something running: a session, resource, hold, pending order or subscription "
+        "of its own or on its coins; end it first.",
     )
 
 
@@ -205,6 +220,8 @@ def _close(command: CloseAccount, ledger: Ledger, now: datetime) -> Decision:
         return refused
     if account.credit or account.frozen:
         return _not_empty(account)
+    if account.running or account.settled:
+        return _in_use(account)
     for child in ledger.descendants(account):
         if child.parent == account.id and child.state != State.CLOSED:
             return Rejected(

@@ -1,4 +1,4 @@
-"""Charges: who pays for a purchase, whether they can, and what is posted.
+"""Charges: who pays, whether they can, and what is posted.
 
 own:        the account's coins            → revenue
 shared:     its master's coins             → revenue
@@ -7,35 +7,73 @@ sponsored:  its allotment → allotments, and its sponsor's coins → revenue
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ledger.decide.checks import closed, contact, suspended
 from ledger.decide.rule import Ledger
-from ledger.model import Account, Leg, Plan, Rejected, System, TransactionType, Unit
+from ledger.model import (
+    MAX_BALANCE,
+    Account,
+    Announcement,
+    Leg,
+    Rejected,
+    System,
+    TransactionType,
+    Unit,
+)
+from ledger.records import Hold, Plan, Resource, Session
+from messages.events import EventType
 from messages.fields import MAX_AMOUNT
 from messages.reasons import Reason
 
 
-def payers(account: Account, ledger: Ledger) -> tuple[Account, ...]:
-    """The accounts whose coins or allotment pay for what `account` buys; the first is the one it is charged on."""
+class Payers(NamedTuple):
+    """Who pays for what `account` uses: `payer`, which is itself or its master, and its sponsor where it has one."""
+
+    account: Account
+    payer: Account
+    sponsor: Account | None
+
+    @property
+    def charged(self) -> tuple[Account, ...]:
+        """Everybody from whom it is taken; of a sponsored one its allotment, while it still has one."""
+        if self.sponsor is None:
+            return (self.payer,)
+        return (self.payer, self.sponsor) if self.payer.funding == "sponsored" else (self.sponsor,)
+
+    @property
+    def coins(self) -> Account:
+        """Whose coins it takes."""
+        return self.payer if self.sponsor is None else self.sponsor
+
+
+def payers_of(account: Account, ledger: Ledger) -> Payers:
+    """Who would pay for what the account buys now."""
     if account.funding == "shared":
-        return (ledger.by_key(account.draws_from),)
-    if account.sponsor is not None:
-        return (account, ledger.by_key(account.sponsor))
-    return (account,)
+        return Payers(account, ledger.by_key(account.draws_from), None)
+    return Payers(account, account, ledger.by_key(account.sponsor) if account.sponsor is not None else None)
+
+
+def settled_payers(row: Hold | Resource | Session, ledger: Ledger) -> Payers:
+    """Who pays for what was opened: that was settled then."""
+    sponsor = ledger.by_key(row.sponsor) if row.sponsor is not None else None
+    return Payers(ledger.by_key(row.account), ledger.by_key(row.payer), sponsor)
 
 
 def may_purchase(account: Account, ledger: Ledger) -> Rejected | None:
     """Closed and suspended, of the account and of everybody on whose coins it buys."""
     if account.funding == "own":
         return closed(account) or suspended(account)
-    paying = payers(account, ledger)
-    return closed(account, *paying) or suspended(account, *paying)
+    payers = payers_of(account, ledger)
+    return closed(account, payers.payer, payers.coins) or suspended(account, payers.payer, payers.coins)
 
 
-def short_of(account: Account, amount: int, ledger: Ledger) -> Rejected | None:
+def short_of(payers: Payers, amount: int) -> Rejected | None:
     """Whether everybody who would pay has `amount` available. Nothing is said of a third party's balance."""
+    account, payer, sponsor = payers
     ask = f"ask {contact(account)} for more"
-    if account.funding == "shared":
-        if ledger.by_key(account.draws_from).available < amount:
+    if payer is not account:
+        if payer.available < amount:
             return Rejected(
                 Reason.MASTER_INSUFFICIENT_CREDIT,
                 f"The shared balance that {account.name} draws on does not cover {amount:,}; {ask}.",
@@ -46,7 +84,7 @@ def short_of(account: Account, amount: int, ledger: Ledger) -> Rejected | None:
             Reason.INSUFFICIENT_CREDIT,
             f"{account.name} has {account.available:,} available, {amount:,} are needed; {ask}.",
         )
-    if account.sponsor is not None and ledger.by_key(account.sponsor).available < amount:
+    if sponsor is not None and sponsor.available < amount:
         return Rejected(
             Reason.SPONSOR_INSUFFICIENT_CREDIT,
             f"The sponsor of {account.name} cannot cover {amount:,}; {ask}.",
@@ -54,24 +92,48 @@ def short_of(account: Account, amount: int, ledger: Ledger) -> Rejected | None:
     return None
 
 
-def charge(account: Account, amount: int, type_: TransactionType, ledger: Ledger) -> tuple[Leg, ...]:
-    """The entries of a charge of `amount` on whoever pays for `account`."""
-    if account.funding == "own":
+def charge(payers: Payers, amount: int, type_: TransactionType) -> tuple[Leg, ...]:
+    """The entries of a charge of `amount` on whoever pays."""
+    account, payer, sponsor = payers
+    if sponsor is None:
         return (
-            Leg(account, -amount, type_, consumer=account.id),
+            Leg(payer, -amount, type_, consumer=account.id),
             Leg(System.REVENUE, amount, type_),
         )
-    if account.funding == "shared":
-        return (
-            Leg(ledger.by_key(account.draws_from), -amount, type_, consumer=account.id),
-            Leg(System.REVENUE, amount, type_),
-        )
-    sponsor = ledger.by_key(account.sponsor or 0)
+    coins = (
+        Leg(sponsor, -amount, type_, counterparty=account.id, consumer=account.id),
+        Leg(System.REVENUE, amount, type_),
+    )
+    if account.funding != "sponsored":
+        return coins
     return (
         Leg(account, -amount, type_, Unit.ALLOTMENT, counterparty=sponsor.id, consumer=account.id),
         Leg(System.ALLOTMENTS, amount, type_, Unit.ALLOTMENT),
-        Leg(sponsor, -amount, type_, counterparty=account.id, consumer=account.id),
-        Leg(System.REVENUE, amount, type_),
+        *coins,
+    )
+
+
+def beyond_counting(payers: Payers, amount: int) -> Rejected | None:
+    """Consumption is charged in full, but for what the ledger could not count any more."""
+    for one in payers.charged:
+        if one.credit - amount < -MAX_BALANCE:
+            return Rejected(
+                Reason.AMOUNT_TOO_LARGE,
+                f"The credit would fall below -{MAX_BALANCE:,}, which cannot be counted.",
+            )
+    return None
+
+
+def exhausted(payers: Payers, amount: int, freed: int = 0) -> tuple[Announcement, ...]:
+    """Whose available a consumption of `amount` takes below 0, of which `freed` were frozen for it."""
+    return tuple(
+        Announcement(
+            EventType.CREDIT_EXHAUSTED,
+            one,
+            {"available": one.available - amount + freed, "consumer": payers.account.account},
+        )
+        for one in payers.charged
+        if one.available >= 0 > one.available - amount + freed
     )
 
 

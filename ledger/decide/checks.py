@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.model import Account, Rejected, State
+from ledger.model import MAX_BALANCE, Account, Rejected, State
 from messages.reasons import Reason
 
 
@@ -41,6 +41,13 @@ def own_coins(*accounts: Account) -> Rejected | None:
                 Reason.SPONSORED_ACCOUNT,
                 f"{account.name} ({account.account}) has an allotment, no coins of its own.",
             )
+    return None
+
+
+def too_much(account: Account, amount: int) -> Rejected | None:
+    """Whether the account would hold more than can be counted."""
+    if account.credit + amount > MAX_BALANCE:
+        return Rejected(Reason.AMOUNT_TOO_LARGE, f"{account.name} would hold more than {MAX_BALANCE:,}.")
     return None
 
 

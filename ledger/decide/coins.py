@@ -1,39 +1,33 @@
-"""Coins come in, go back, move, are corrected: TopUp, ReverseTopUp, Transfer, Adjust."""
+"""Coins come in, go back, move, are granted, corrected: TopUp, ReverseTopUp, Transfer, AllocateCredit, Adjust."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from ledger.decide.checks import closed, contact, missing, own_coins, suspended
+from ledger.decide.checks import closed, contact, missing, own_coins, suspended, too_much
+from ledger.decide.methods import needs_method, not_available
 from ledger.decide.past import no_transaction, past_transaction
 from ledger.decide.rule import Ledger, Rule, Wanted
 from ledger.model import (
-    MAX_BALANCE,
-    Account,
     Applied,
     Decision,
     Leg,
-    RechargeReference,
     Rejected,
-    Returned,
     System,
     Transaction,
-    TransactionReference,
     TransactionType,
+    Unit,
+    WithTransaction,
 )
 from ledger.numbers import transaction_of
-from messages.commands import Adjust, ReverseTopUp, TopUp, Transfer
+from ledger.records import PastTransaction, RechargeReference, Returned
+from messages.commands import Adjust, AllocateCredit, ReverseTopUp, TopUp, Transfer
 from messages.reasons import Reason
-
-
-def _too_much(account: Account, amount: int) -> Rejected | None:
-    if account.credit + amount > MAX_BALANCE:
-        return Rejected(Reason.AMOUNT_TOO_LARGE, f"{account.name} would hold more than {MAX_BALANCE:,}.")
-    return None
 
 
 def _needs_top_up(command: TopUp, wanted: Wanted) -> None:
     wanted.accounts.add(command.account)
+    needs_method(command.method, wanted)
     if command.reference:
         wanted.row(RechargeReference, (command.method, command.reference))
 
@@ -42,9 +36,9 @@ def _top_up(command: TopUp, ledger: Ledger, now: datetime) -> Decision:
     account = ledger.account(command.account)
     if account is None:
         return missing(command.account)
-    if refused := closed(account) or own_coins(account):
+    if refused := closed(account) or own_coins(account) or not_available(account, command.method, ledger):
         return refused
-    changes: tuple[TransactionReference, ...] = ()
+    changes: tuple[WithTransaction, ...] = ()
     if command.reference:
         used = ledger.get(RechargeReference, (account.top, command.method, command.reference))
         if used is not None and used.transaction is not None:
@@ -52,10 +46,8 @@ def _top_up(command: TopUp, ledger: Ledger, now: datetime) -> Decision:
                 Reason.DUPLICATE_REFERENCE,
                 f"{command.reference} ({command.method}) has been recharged already; nothing was added.",
             )
-        changes = (
-            TransactionReference(RechargeReference(account.top, command.method, command.reference, None)),
-        )
-    if refused := _too_much(account, command.amount):
+        changes = (WithTransaction(RechargeReference(account.top, command.method, command.reference, None)),)
+    if refused := too_much(account, command.amount):
         return refused
     return Applied(
         (account,),
@@ -78,8 +70,7 @@ def _top_up(command: TopUp, ledger: Ledger, now: datetime) -> Decision:
 
 def _needs_reverse(command: ReverseTopUp, wanted: Wanted) -> None:
     if (transaction := transaction_of(command.transaction)) is not None:
-        wanted.transactions.add(transaction)
-        wanted.row(Returned, transaction)
+        wanted.row(PastTransaction, transaction)
 
 
 def _reverse_top_up(command: ReverseTopUp, ledger: Ledger, now: datetime) -> Decision:
@@ -141,7 +132,7 @@ def _transfer(command: Transfer, ledger: Ledger, now: datetime) -> Decision:
             Reason.NOT_IN_HIERARCHY,
             f"{orderer.name} may order transfers from itself and its subordinates to itself and its subordinates only.",
         )
-    if refused := own_coins(source, target) or _too_much(target, command.amount):
+    if refused := own_coins(source, target) or too_much(target, command.amount):
         return refused
     if source.available < command.amount:
         return Rejected(
@@ -170,6 +161,58 @@ def _transfer(command: Transfer, ledger: Ledger, now: datetime) -> Decision:
     )
 
 
+def _needs_allocate(command: AllocateCredit, wanted: Wanted) -> None:
+    wanted.accounts.update((command.reseller, command.customer))
+
+
+def _allocate(command: AllocateCredit, ledger: Ledger, now: datetime) -> Decision:
+    reseller = ledger.account(command.reseller)
+    customer = ledger.account(command.customer)
+    if reseller is None or customer is None:
+        return missing(command.reseller if reseller is None else command.customer)
+    if refused := closed(reseller, customer):
+        return refused
+    if reseller is customer:
+        return Rejected(Reason.SAME_ACCOUNT, f"{reseller.name} ({reseller.account}) cannot grant to itself.")
+    if customer.parent != reseller.id:
+        return Rejected(
+            Reason.NOT_IN_HIERARCHY,
+            f"Allotment comes from the parent; {customer.name} stands under {customer.contact_name}.",
+        )
+    if customer.funding != "sponsored":
+        return Rejected(
+            Reason.NOT_SPONSORED,
+            f"{customer.name} ({customer.account}) is {customer.funding}; only a sponsored account has an allotment.",
+        )
+    if refused := too_much(customer, command.amount):
+        return refused
+    left = customer.available + command.amount
+    if command.amount < 0 and left < 0:
+        return Rejected(
+            Reason.RECLAIM_EXCEEDS_AVAILABLE,
+            f"{customer.name} has {customer.available:,} available; {-command.amount:,} cannot be reclaimed.",
+        )
+    type_ = TransactionType.ALLOCATION if command.amount > 0 else TransactionType.RECLAIM
+    return Applied(
+        (reseller, customer),
+        Transaction(
+            customer,
+            (
+                Leg(
+                    customer,
+                    command.amount,
+                    type_,
+                    Unit.ALLOTMENT,
+                    counterparty=reseller.id,
+                    inflow=command.amount > 0 or left > 0,
+                ),
+                Leg(System.ALLOTMENTS, -command.amount, type_, Unit.ALLOTMENT),
+            ),
+            note=command.note,
+        ),
+    )
+
+
 def _needs_adjust(command: Adjust, wanted: Wanted) -> None:
     wanted.accounts.add(command.account)
 
@@ -178,7 +221,7 @@ def _adjust(command: Adjust, ledger: Ledger, now: datetime) -> Decision:
     account = ledger.account(command.account)
     if account is None:
         return missing(command.account)
-    if refused := closed(account) or own_coins(account) or _too_much(account, command.amount):
+    if refused := closed(account) or own_coins(account) or too_much(account, command.amount):
         return refused
     if command.amount < 0 and account.available + command.amount < 0:
         return Rejected(
@@ -206,5 +249,6 @@ RULES = {
     TopUp: Rule(_needs_top_up, _top_up),
     ReverseTopUp: Rule(_needs_reverse, _reverse_top_up),
     Transfer: Rule(_needs_transfer, _transfer),
+    AllocateCredit: Rule(_needs_allocate, _allocate),
     Adjust: Rule(_needs_adjust, _adjust),
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ledger.decide.rule import Ledger
-from ledger.model import PastTransaction, Rejected
+from ledger.model import Rejected
 from ledger.numbers import number_of, transaction_of
+from ledger.records import PastTransaction
 from messages.reasons import Reason
 
 

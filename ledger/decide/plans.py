@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from ledger.decide.rule import Ledger, Rule, Wanted
-from ledger.model import Applied, Decision, Plan
+from ledger.model import Applied, Decision
+from ledger.records import Plan
 from messages.commands import PutPlan
 
 

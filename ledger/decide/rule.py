@@ -11,25 +11,26 @@ from collections.abc import Callable, Hashable
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from ledger.model import Account, Decision, PastTransaction, Row
+from ledger.model import Account, Decision
+from ledger.records import PastTransaction, Row
 
 
 class Wanted:
     """What the commands of a batch need, by public ids. Collected first, then loaded and locked at once.
 
     `accounts` come with whoever pays for them. `subtrees`: an account with all that stand under it; `lineages`: an account
-    with all that it stands under.
+    with all that it stands under. `two_transactions`: how many of the commands may post two.
     """
 
-    __slots__ = ("accounts", "lineages", "new_accounts", "rows", "subtrees", "transactions")
+    __slots__ = ("accounts", "lineages", "new_accounts", "rows", "subtrees", "two_transactions")
 
     def __init__(self) -> None:
         self.accounts: set[str] = set()
         self.subtrees: set[str] = set()
         self.lineages: set[str] = set()
-        self.transactions: set[int] = set()
         self.rows: dict[type[Row], set[Hashable]] = defaultdict(set)
         self.new_accounts = 0
+        self.two_transactions = 0
 
     def row(self, kind: type[Row], *keys: Hashable) -> None:
         self.rows[kind].update(keys)

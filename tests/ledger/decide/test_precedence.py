@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ledger.model import Device
+from ledger.records import Device
 from messages.commands import Funding, Kind, OpenAccount, Refund, Renewal, UpdateAccount
 from messages.reasons import Reason
 from tests.builders import (

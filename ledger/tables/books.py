@@ -1,42 +1,27 @@
-"""The tables, as SQLAlchemy metadata: what migrations are compared with, and the one place that says what a column is for.
-
-The path of a command (`snapshot.py`, `store.py`) and the reading side (`queries/`) use SQL of their own, by psycopg: the
-first for speed, the second because a look at a balance should not wait for the import of SQLAlchemy.
-"""
+"""The books: accounts, transactions, entries, what was given back, keys of commands, messages, the outbox."""
 
 from __future__ import annotations
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     Sequence,
     SmallInteger,
     Table,
     Text,
-    UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-NAMING = {
-    "pk": "%(table_name)s_pkey",
-    "uq": "%(table_name)s_%(column_0_N_name)s_key",
-    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-    "ck": "%(table_name)s_%(constraint_name)s_check",
-    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-}
-metadata = MetaData(naming_convention=NAMING)
-Moment = DateTime(timezone=True)
+from ledger.tables.base import Moment, metadata
 
 account_key = Sequence("account_key", metadata=metadata, data_type=BigInteger)
 transaction_key = Sequence("transaction_key", metadata=metadata, data_type=BigInteger)
@@ -59,6 +44,21 @@ account = Table(
     Column("reference", BigInteger, comment="available after the latest inflow"),
     Column("version", BigInteger, nullable=False, comment="how many entries there are"),
     Column("posted_at", Moment, comment="time of the latest entry"),
+    Column(
+        "running",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="pending orders, live subscriptions",
+    ),
+    Column(
+        "settled",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="open holds, resources and sessions, its own or on its coins",
+    ),
+    Column("notifications", Boolean, nullable=False, server_default="true", comment="mails about warnings"),
     Column("draws_from", BigInteger, nullable=False, comment="whose coins: its own id, or its master's"),
     Column("sponsor", BigInteger, comment="who pays with it, where it is sponsored"),
     Column("email", Text),
@@ -70,6 +70,8 @@ account = Table(
     Column("address", Text),
     Column("opened_at", Moment, nullable=False, server_default=func.now()),
     CheckConstraint("frozen >= 0", name="frozen"),
+    CheckConstraint("running >= 0", name="running"),
+    CheckConstraint("settled >= 0", name="settled"),
     CheckConstraint("credit_limit >= 0", name="credit_limit"),
     CheckConstraint("funding IN ('own', 'shared', 'sponsored')", name="funding"),
     CheckConstraint("state IN ('active', 'suspended', 'closed')", name="state"),
@@ -133,6 +135,24 @@ entry = Table(
     Index("entry_transaction_idx", "transaction"),
 )
 
+recharge_reference = Table(
+    "recharge_reference",
+    metadata,
+    Column("top", BigInteger, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("transaction", BigInteger, comment="null: taken back, free again"),
+    PrimaryKeyConstraint("reference", "method", "top"),
+)
+
+returned = Table(
+    "returned",
+    metadata,
+    Column("transaction", BigInteger, primary_key=True, autoincrement=False),
+    Column("amount", BigInteger, nullable=False),
+    CheckConstraint("amount > 0", name="amount"),
+)
+
 command = Table(
     "command",
     metadata,
@@ -171,136 +191,3 @@ outbox = Table(
     Column("created_at", Moment, nullable=False, server_default=func.now()),
     Column("events", LargeBinary, nullable=False, comment="a line an event: routing key, type, event"),
 )
-
-plan = Table(
-    "plan",
-    metadata,
-    Column("plan", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("price", BigInteger),
-    Column("rate", Text, comment="coins a minute, decimal"),
-    Column("cycle_unit", Text),
-    Column("cycle_count", Integer),
-    Column("coefficient", Text, comment="decimal"),
-)
-
-device = Table(
-    "device",
-    metadata,
-    Column("device", Text, primary_key=True),
-    Column("account", BigInteger, comment="null: released"),
-    Column("plan", Text),
-    Column("onboarded_at", Moment, nullable=False),
-    Column("paid_until", Moment),
-    Index("device_account_idx", "account", postgresql_where=text("account IS NOT NULL")),
-)
-
-recharge_reference = Table(
-    "recharge_reference",
-    metadata,
-    Column("top", BigInteger, nullable=False),
-    Column("method", Text, nullable=False),
-    Column("reference", Text, nullable=False),
-    Column("transaction", BigInteger, comment="null: taken back, free again"),
-    PrimaryKeyConstraint("reference", "method", "top"),
-)
-
-returned = Table(
-    "returned",
-    metadata,
-    Column("transaction", BigInteger, primary_key=True, autoincrement=False),
-    Column("amount", BigInteger, nullable=False),
-    CheckConstraint("amount > 0", name="amount"),
-)
-
-partition = Table(
-    "partition",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("epoch", BigInteger, nullable=False, server_default="0"),
-    Column("lease_until", Moment, nullable=False, server_default="-infinity"),
-    Column("owner", Text),
-    Column("crashed_in_a_row", Integer, nullable=False, server_default="0"),
-    Column("stopped_at", Moment, comment="too many crashes: waits for a worker started later"),
-    postgresql_with={"fillfactor": 50},
-)
-
-position = Table(
-    "position",
-    metadata,
-    Column("stream", Text, primary_key=True),
-    Column("position", Text, nullable=False),
-    postgresql_with={"fillfactor": 50},
-)
-
-process = Table(
-    "process",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("role", Text, nullable=False),
-    Column("partitions", Integer, comment="of a worker: how many it knows of"),
-    Column("started_at", Moment, nullable=False),
-    Column("seen_at", Moment, nullable=False),
-    Column("state", Text, nullable=False, server_default="ready", comment="ready, or what it waits for"),
-)
-
-lease = Table(
-    "lease",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("epoch", BigInteger, nullable=False, server_default="0"),
-    Column("lease_until", Moment, nullable=False, server_default="-infinity"),
-    Column("owner", Text),
-)
-
-dead_letter_group = Table(
-    "dead_letter_group",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("digest", LargeBinary, nullable=False, unique=True),
-    Column("reason", Text, nullable=False, comment="unreadable, invalid, crashed"),
-    Column("type", Text, comment="of the command, where it can be read"),
-    Column("exception", Text),
-    Column("frame", Text, comment="the innermost of ours"),
-    Column("count", BigInteger, nullable=False),
-    Column("kept", BigInteger, nullable=False),
-    Column("first_at", Moment, nullable=False),
-    Column("last_at", Moment, nullable=False),
-)
-
-dead_letter = Table(
-    "dead_letter",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("group_id", BigInteger, nullable=False, index=True),
-    Column("digest", LargeBinary, nullable=False, comment="equal letters are counted, not stored again"),
-    Column("state", Text, nullable=False, server_default="waiting"),
-    Column("source", Text),
-    Column("command_id", Text),
-    Column("producer", Text),
-    Column("stream", Text),
-    Column("position", Text),
-    Column("place", Integer, nullable=False),
-    Column("headers", JSONB, nullable=False, server_default="{}"),
-    Column("raw", LargeBinary, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("traceback", Text),
-    Column("count", BigInteger, nullable=False),
-    Column("first_at", Moment, nullable=False),
-    Column("last_at", Moment, nullable=False),
-    Column("resolved_at", Moment),
-    UniqueConstraint("digest"),
-    CheckConstraint(
-        "state IN ('waiting', 'replaying', 'resolved', 'failed again', 'archived')", name="state"
-    ),
-    Index(
-        "dead_letter_waiting_idx",
-        "source",
-        "command_id",
-        postgresql_where=text("state IN ('waiting', 'failed again') AND command_id IS NOT NULL"),
-    ),
-)
-
-COMMAND_PARTITIONS = 8
-APPEND_ONLY = ("transaction", "entry", "command")
