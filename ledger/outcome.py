@@ -53,6 +53,7 @@ class Answers:
 
     def __init__(self, batch: int, now: datetime) -> None:
         self._batch = batch
+        self._now = now
         self._moment = int(now.timestamp() * 1_000_000)
         self._time = time_text(now).encode()
 
@@ -87,18 +88,9 @@ class Answers:
         )
 
     def further(self, slot: int, number: int, said: Announcement, top_account: str) -> bytes:
-        """A further event of the command in that slot as JSON; `number` counts those of one command."""
-        return orjson.dumps(
-            {
-                "specversion": "1.0",
-                "id": f"{self._batch}-{slot}.{number}-{self._moment:x}",
-                "source": SOURCE,
-                "type": said.type.value,
-                "time": self._time.decode(),
-                "datacontenttype": "application/json",
-                "data": {"account": said.account.account, "top_account": top_account, **said.data},
-            }
-        )
+        """A further event of the command in that slot; `number` counts those of one command."""
+        id_ = f"{self._batch}-{slot}.{number}-{self._moment:x}"
+        return further_event(id_, self._now, said.type, said.account.account, top_account, said.data)
 
 
 _SOURCE = SOURCE.encode()
@@ -109,6 +101,23 @@ _REJECTED = EventType.REJECTED.encode()
 def route(producer: str, applied: bool, command: str) -> str:
     """Where an outcome goes: `outcome.<producer>.<applied or rejected>.<command>`, as a routing key of a topic."""
     return f"outcome.{producer}.{'applied' if applied else 'rejected'}.{command}"
+
+
+def further_event(
+    id: str, now: datetime, type: EventType, account: str, top_account: str, data: dict[str, Any]
+) -> bytes:
+    """A further event (CONTRACT §5) as JSON; the same id on every publication."""
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": id,
+            "source": SOURCE,
+            "type": type.value,
+            "time": time_text(now),
+            "datacontenttype": "application/json",
+            "data": {"account": account, "top_account": top_account, **data},
+        }
+    )
 
 
 def further_route(top_account: str, type_: EventType) -> str:

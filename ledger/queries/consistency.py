@@ -21,7 +21,21 @@ class Check(NamedTuple):
     sql: str
 
 
-COUNTED = ("account", "transaction", "entry", "command", "device", "recharge_reference", "returned")
+COUNTED = (
+    "account",
+    "transaction",
+    "entry",
+    "command",
+    "device",
+    "recharge_reference",
+    "returned",
+    "orders",
+    "hold",
+    "resource",
+    "session",
+    "subscription",
+    "bill",
+)
 
 _BALANCED = """
 SELECT e.transaction, e.unit || ' sums to 0', sum(e.amount)
@@ -74,11 +88,39 @@ CROSS JOIN LATERAL (VALUES
 ) figure(name, expected, found)
 WHERE figure.expected <> figure.found"""
 
-# What is frozen is the sum of the open holds; there are none yet.
-_FROZEN = """
-SELECT a.account, 0, a.frozen
+# What is frozen, and what keeps an account from changing its funding and from closing, follows from what is open.
+_OPEN = """
+WITH open AS (
+  SELECT account, payer, sponsor, remaining FROM hold WHERE state = 'open'
+  UNION ALL SELECT account, payer, sponsor, remaining FROM resource WHERE state = 'active'
+  UNION ALL SELECT account, payer, sponsor, 0 FROM session WHERE power_down_at IS NULL
+), pending AS (
+  SELECT account FROM orders WHERE status = 'pending_payment'
+  UNION ALL SELECT account FROM subscription WHERE status <> 'canceled'
+), laid AS (
+  SELECT payer AS account, remaining AS frozen, 0 AS settled, 0 AS running FROM open
+  UNION ALL SELECT sponsor, remaining, 0, 0 FROM open WHERE sponsor IS NOT NULL
+  UNION ALL SELECT account, 0, 1, 0 FROM open
+  UNION ALL SELECT payer, 0, 1, 0 FROM open WHERE payer <> account
+  UNION ALL SELECT sponsor, 0, 1, 0 FROM open WHERE sponsor IS NOT NULL
+  UNION ALL SELECT account, 0, 0, 1 FROM pending
+), summed AS (
+  SELECT account, sum(frozen)::bigint AS frozen, sum(settled)::bigint AS settled, sum(running)::bigint AS running
+  FROM laid
+  GROUP BY account
+)
+SELECT coalesce(a.account, 'of key ' || s.account), figure.name || ' ' || figure.expected,
+       figure.name || ' ' || coalesce(figure.found::text, 'none')
 FROM account a
-WHERE a.frozen <> 0"""
+FULL JOIN summed s ON s.account = a.id
+CROSS JOIN LATERAL (VALUES
+  ('frozen', coalesce(s.frozen, 0), a.frozen),
+  ('settled', coalesce(s.settled, 0), a.settled),
+  ('running', coalesce(s.running, 0), a.running)
+) figure(name, expected, found)
+WHERE (coalesce(s.frozen, 0), coalesce(s.settled, 0), coalesce(s.running, 0))
+      IS DISTINCT FROM (a.frozen, a.settled, a.running)
+  AND figure.expected IS DISTINCT FROM figure.found"""
 
 # Of each unit: what all accounts have, and what stands on the other side.
 _TOTALS = """
@@ -128,6 +170,7 @@ FROM transaction t
 LEFT JOIN account a ON a.id = t.account AND a.id > 0
 WHERE a.path[1] IS DISTINCT FROM t.top"""
 
+# An order that is paid by another method has its recharge besides.
 _HAS_COMMAND = f"""
 SELECT {NUMBER}, 'the applied command ' || t.command_source || ' ' || t.command_id || ' points to it',
        CASE WHEN c.id IS NULL THEN 'there is no such command'
@@ -135,7 +178,9 @@ SELECT {NUMBER}, 'the applied command ' || t.command_source || ' ' || t.command_
             ELSE 'it points to ' || coalesce(c.transaction::text, 'none') END
 FROM transaction t
 LEFT JOIN command c ON c.source = t.command_source AND c.id = t.command_id
-WHERE c.reason IS NOT NULL OR c.transaction IS DISTINCT FROM t.id"""
+LEFT JOIN transaction own ON own.id = c.transaction
+WHERE (c.reason IS NOT NULL OR c.transaction IS DISTINCT FROM t.id)
+  AND NOT coalesce(c.reason IS NULL AND t.type = 'recharge' AND own.type = 'order' AND own.order_id = t.order_id, false)"""
 
 _HAS_TRANSACTION = """
 SELECT c.source || ' ' || c.id,
@@ -224,6 +269,99 @@ CROSS JOIN LATERAL (VALUES
 ) problem(expected, found, holds)
 WHERE NOT problem.holds"""
 
+# The largest entry of a charge is what was charged: a sponsored one takes it twice.
+_CHARGED = """(SELECT max(abs(e.amount)) FROM entry e WHERE e.transaction = t.id AND e.account > 0)"""
+
+_ORDERS = f"""
+SELECT o.order_id, problem.expected, problem.found
+FROM orders o
+LEFT JOIN transaction t ON t.id = o.transaction
+CROSS JOIN LATERAL (VALUES
+  ('no charge while it is ' || o.status, o.status = 'completed' OR o.transaction IS NULL, o.transaction::text),
+  ('a charge of ' || o.amount, o.status <> 'completed' OR o.amount = 0 OR t.id IS NOT NULL, 'none'),
+  ('a charge of ' || o.amount, o.transaction IS NULL OR t.id IS NULL OR {_CHARGED} = o.amount, {_CHARGED}::text),
+  ('a charge that names it', t.id IS NULL OR (t.order_id, t.account) = (o.order_id, o.account)
+   AND t.type IN ('order', 'renewal', 'running_fee'), t.type || ' of ' || coalesce(t.order_id, 'none'))
+) problem(expected, holds, found)
+WHERE NOT problem.holds"""
+
+_SESSIONS = """
+SELECT s.session, problem.expected, problem.found
+FROM session s
+LEFT JOIN orders o ON o.order_id = s.session
+LEFT JOIN phone p ON p.phone = s.phone
+CROSS JOIN LATERAL (VALUES
+  ('an order of a phone, of the same account', o.kind = 'phone' AND o.account = s.account, coalesce(o.kind, 'none')),
+  (CASE WHEN s.power_down_at IS NULL THEN 'its order is running' ELSE 'its order is completed' END,
+   o.status = CASE WHEN s.power_down_at IS NULL THEN 'running' ELSE 'completed' END, coalesce(o.status, 'none')),
+  ('its phone runs in it', s.power_down_at IS NOT NULL OR p.session = s.session, coalesce(p.session, 'none')),
+  ('its phone does not run in it', s.power_down_at IS NULL OR p.session IS DISTINCT FROM s.session, p.session)
+) problem(expected, holds, found)
+WHERE problem.holds IS NOT TRUE"""
+
+_CYCLES = f"""
+SELECT c.subscription || ' cycle ' || c.cycle_no, problem.expected, problem.found
+FROM (
+  SELECT c.*, lag(c.ends_at) OVER before AS last_end, lag(c.cycle_no, 1, 0::bigint) OVER before AS last_no
+  FROM subscription_cycle c
+  WINDOW before AS (PARTITION BY c.subscription ORDER BY c.cycle_no)
+) c
+LEFT JOIN subscription s ON s.subscription = c.subscription
+LEFT JOIN transaction t ON t.id = c.transaction
+CROSS JOIN LATERAL (VALUES
+  ('cycle ' || c.last_no + 1, c.cycle_no = c.last_no + 1, 'cycle ' || c.cycle_no),
+  ('begins at ' || c.last_end, c.last_end IS NULL OR c.begins_at = c.last_end, c.begins_at::text),
+  ('a charge of ' || c.amount || ' to its account', t.account = s.account AND {_CHARGED} = c.amount,
+   coalesce({_CHARGED}::text, 'none'))
+) problem(expected, holds, found)
+WHERE problem.holds IS NOT TRUE"""
+
+_SUBSCRIPTIONS = """
+SELECT s.subscription, problem.expected, problem.found
+FROM subscription s
+LEFT JOIN (
+  SELECT subscription, count(*) AS cycles, max(ends_at) AS ends_at FROM subscription_cycle GROUP BY subscription
+) c ON c.subscription = s.subscription
+CROSS JOIN LATERAL (VALUES
+  ('paid cycles ' || coalesce(c.cycles, 0), s.paid_cycles = coalesce(c.cycles, 0), s.paid_cycles::text),
+  ('paid until ' || coalesce(c.ends_at::text, 'never'), s.paid_until IS NOT DISTINCT FROM c.ends_at,
+   coalesce(s.paid_until::text, 'never')),
+  ('next payment with the end of what is paid',
+   s.next_payment_at IS NULL OR s.next_payment_at = coalesce(s.paid_until, s.start_at), s.next_payment_at::text),
+  ('no payment due any more', s.status <> 'canceled' AND s.cancel_at IS NULL OR s.next_payment_at IS NULL,
+   s.next_payment_at::text)
+) problem(expected, holds, found)
+WHERE NOT problem.holds"""
+
+_BILLS = """
+SELECT b.bill, problem.expected, problem.found
+FROM bill b
+LEFT JOIN LATERAL (
+  SELECT sum(l.amount)::bigint AS charged,
+         coalesce(sum(r.amount), 0)::bigint AS refunded,
+         count(*) FILTER (WHERE e.amount IS DISTINCT FROM -l.amount) AS strange
+  FROM bill_line l
+  LEFT JOIN returned r ON r.transaction = l.transaction
+  LEFT JOIN entry e ON e.transaction = l.transaction AND e.account = b.account AND e.unit = 'allotment'
+  WHERE l.bill = b.bill
+) lines ON true
+LEFT JOIN entry back ON back.transaction = b.transaction AND back.account = b.account AND back.type = 'credit_return'
+CROSS JOIN LATERAL (VALUES
+  ('lines of ' || b.charged, lines.charged = b.charged, coalesce(lines.charged::text, 'none')),
+  ('lines that are charges to its account', lines.strange = 0, lines.strange || ' are not'),
+  ('refunded ' || lines.refunded,
+   CASE b.status WHEN 'issued' THEN b.refunded = lines.refunded ELSE b.refunded <= lines.refunded END, b.refunded::text),
+  ('returned ' || b.charged - b.refunded,
+   b.status = 'issued' AND b.transaction IS NULL
+   OR b.status = 'confirmed' AND coalesce(back.amount, 0) = b.charged - b.refunded, coalesce(back.amount::text, 'nothing'))
+) problem(expected, holds, found)
+WHERE problem.holds IS NOT TRUE"""
+
+_BILLED = """
+SELECT 'transaction ' || l.transaction, 'a bill ' || l.bill, 'none'
+FROM bill_line l
+WHERE NOT EXISTS (SELECT FROM bill b WHERE b.bill = l.bill)"""
+
 CHECKS = (
     Check("balanced", "a transaction's entries sum to zero in each unit", "transaction", _BALANCED),
     Check(
@@ -233,7 +371,7 @@ CHECKS = (
         _STEPS,
     ),
     Check("figures", "an account's figures are those of its entries", "account", _FIGURES),
-    Check("frozen", "what is frozen is what open holds freeze", "account", _FROZEN),
+    Check("open", "what is frozen and what is running is what is open", "account", _OPEN),
     Check("totals", "all credit stands against what came in and went out", "all", _TOTALS),
     Check("belonging", "an entry agrees with its transaction and its account", "entry of", _BELONGING),
     Check("referred", "the accounts that an entry names exist", "entry of", _REFERRED),
@@ -248,4 +386,10 @@ CHECKS = (
     Check("references", "a reference in use names its recharge", "recharge_reference", _REFERENCES),
     Check("holds_reference", "a recharge holds its reference", "transaction", _HOLDS_REFERENCE),
     Check("returned", "what was given back is what refunds and reversals say", "returned", _RETURNED),
+    Check("orders", "an order was charged what it costs", "orders", _ORDERS),
+    Check("sessions", "a session, its order and its phone agree", "session", _SESSIONS),
+    Check("cycles", "the cycles of a subscription touch and were charged", "subscription_cycle", _CYCLES),
+    Check("subscriptions", "a subscription is paid as far as its cycles say", "subscription", _SUBSCRIPTIONS),
+    Check("bills", "a bill is the sum of its lines, and returned what it says", "bill", _BILLS),
+    Check("billed", "a line stands on a bill", "bill_line", _BILLED),
 )

@@ -117,7 +117,7 @@ ACME, NORTH, CARL, DIST = (ACCOUNT.format(id_) for id_ in ("acme", "north", "car
         (f"UPDATE account SET credit = credit + 1 WHERE id = {NORTH}", {"figures", "totals"}),
         (f"UPDATE account SET version = version + 1 WHERE id = {NORTH}", {"figures"}),
         (f"UPDATE account SET posted_at = posted_at + interval '1 s' WHERE id = {NORTH}", {"figures"}),
-        (f"UPDATE account SET frozen = 1 WHERE id = {NORTH}", {"frozen"}),
+        (f"UPDATE account SET frozen = 1 WHERE id = {NORTH}", {"open"}),
         (f"UPDATE account SET path = ARRAY[{DIST}, id] WHERE id = {CARL}", {"place"}),
         (f"UPDATE account SET parent = 999 WHERE id = {CARL}", {"place"}),
         (f"UPDATE account SET sponsor = parent WHERE id = {CARL}", {"payers"}),
@@ -191,23 +191,25 @@ def test_what_was_changed_behind_its_back_is_found(filled: Tampering, change: st
     assert found_by(result).keys() == checks
 
 
+TABLES = ("account", "transaction", "entry", "command", "device", "recharge_reference", "returned")
+
+
 class Undone:
     """A change that is there for others to see, and gone afterwards: copies of the tables are put back."""
 
-    TABLES = ("account", "transaction", "entry", "command", "device", "recharge_reference", "returned")
-
-    def __init__(self, connection: Tampering, change: str) -> None:
+    def __init__(self, connection: Tampering, change: str, tables: tuple[str, ...] = TABLES) -> None:
         self.connection = connection
         self.change = change
+        self.tables = tables
 
     def __enter__(self) -> int:
-        for table in self.TABLES:
+        for table in self.tables:
             self.connection.execute(f"CREATE TEMP TABLE kept_{table} AS TABLE {table}")
         return self.connection.execute(self.change).rowcount
 
     def __exit__(self, *_: object) -> None:
         with self.connection.transaction():
-            for table in self.TABLES:
+            for table in self.tables:
                 self.connection.execute(f"DELETE FROM {table}")
                 self.connection.execute(f"INSERT INTO {table} TABLE kept_{table}")
                 self.connection.execute(f"DROP TABLE kept_{table}")
