@@ -83,7 +83,8 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
     from workers.settings import load
 
     settings = load(data)
-    named = list(dict.fromkeys(value for name in ACCOUNT_FIELDS if (value := getattr(made, name, None))))
+    named = [value for name in ACCOUNT_FIELDS if (value := getattr(made, name, None))]
+    named = list(dict.fromkeys([*named, *_owners(settings.database, made)]))
     before = _figures(settings.database, named)
     sent = event(
         made, source="cli", id=id_, actor=_person(), partitionkey=_top_account(settings.database, named)
@@ -144,6 +145,18 @@ def _person() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return f"uid {os.getuid()}"
+
+
+def _owners(database_url: str, made: Any) -> list[str]:
+    """Whose the things are that the command names by their ids."""
+    from ledger.database import connect
+    from ledger.queries.owners import OWNED_FIELDS, owner_of
+
+    with connect(database_url, name="do") as connection:
+        owners = [
+            owner_of(connection, field, id_) for field in OWNED_FIELDS if (id_ := getattr(made, field, None))
+        ]
+    return [owner for owner in owners if owner is not None]
 
 
 def _top_account(database_url: str, accounts: list[str]) -> str | None:

@@ -25,7 +25,7 @@ from deploy.bench.system import check_outcomes
 from deploy.bench.workload import Workload, in_arrays, one_by_one
 from deploy.bench.yardsticks import COMMANDS_A_TRANSACTION, encoded_rows
 from messages.codec import Decoded, decode
-from messages.commands import DebitForDeviceOnboarding, Renewal, Transfer
+from messages.commands import CaptureHold, DebitForDeviceOnboarding, PlaceHold, PlaceOrder, Renewal, Transfer
 from messages.streams import partition_of
 
 BENCH = (sys.executable, "-P", "-m", "deploy.bench")
@@ -134,16 +134,21 @@ def test_the_mix_is_valid_and_as_it_is_said_to_be() -> None:
     # Then no id comes twice, and the shares are right
     assert len({event.id for event in events}) == 10_000
     kinds = Counter(type(event.data) for event in events)
-    assert abs(kinds[DebitForDeviceOnboarding] - 7_000) < 200
+    assert abs(kinds[DebitForDeviceOnboarding] - 5_000) < 200
     assert abs(kinds[Renewal] - 2_000) < 200
     assert abs(kinds[Transfer] - 1_000) < 200
+    assert abs(kinds[PlaceOrder] - 1_000) < 200
+    assert abs(kinds[PlaceHold] + kinds[CaptureHold] - 1_000) < 200
+    assert kinds[PlaceHold] >= kinds[CaptureHold] > 100
+    sponsored = [one for one in events if getattr(one.data, "account", "").endswith(".customer")]
+    assert abs(len(sponsored) - 1_000) < 200
     hot = workload.hot.account
     on_the_hot = [
         event
         for event in events
         if hot in (getattr(event.data, "account", None), getattr(event.data, "from_account", None))
     ]
-    assert 850 < len(on_the_hot) < 1_200
+    assert 700 < len(on_the_hot) < 1_100
 
 
 def test_arrays_hold_the_same_commands_by_partition() -> None:
