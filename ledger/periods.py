@@ -1,8 +1,8 @@
 """Billing dates: always counted from an anchor, in the wall time of a zone, clamped to the month's last day.
 
 period(31 Jan, 1 month, n): 31 Jan, 28 Feb, 31 Mar, 30 Apr … : nothing drifts, because nothing is counted from the
-previous date. Wall time is kept over a clock change; a wall time that does not exist moves on to the next that does,
-and of one that exists twice the first is taken.
+previous date. Wall time is kept over a clock change; a wall time that does not exist moves on to the next that does, and of
+one that exists twice the first is taken. So periods touch, and none is empty, even where a zone skips a whole day.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 LAST_YEAR = 9000
+_TICK = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ def nth(anchor: datetime, cycle: Cycle, n: int, zone: str) -> datetime:
 
     Raises OverflowError past the year 9000.
     """
+    if n == 0:
+        return anchor.astimezone(UTC)
     local = anchor.astimezone(_zone(zone))
     steps = n * cycle.count
     match cycle.unit:
@@ -58,10 +61,19 @@ def _months_on(moment: datetime, months: int) -> datetime:
 
 def _existing(wall: datetime, zone: ZoneInfo) -> datetime:
     first = wall.replace(tzinfo=zone, fold=0)
-    if first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall:
+    moment = first.astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) == wall:
         return first
-    # In the gap of a clock change the offset before it (fold=0) shows a later wall time: that is the one meant.
-    return first.astimezone(UTC).astimezone(zone)
+    # In a gap, the offset after it leads to before it, and the offset before it to after it: between them lies its end.
+    low, high = wall.replace(tzinfo=zone, fold=1).astimezone(UTC), moment
+    after = high.astimezone(zone).utcoffset()
+    while high - low > _TICK:
+        middle = low + (high - low) // 2
+        if middle.astimezone(zone).utcoffset() == after:
+            high = middle
+        else:
+            low = middle
+    return high.replace(microsecond=0).astimezone(zone)
 
 
 @lru_cache(maxsize=1024)

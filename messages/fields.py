@@ -145,8 +145,9 @@ def _plain(value: Any, depth: int) -> None:
             if not -(2**63) <= value < 2**63:
                 raise ValueError("must hold integers of at most 64 bits")
         case float():
-            if not isfinite(value):
-                raise ValueError("must hold finite numbers")
+            # What is read from JSON is a float where an integer has more than 64 bits.
+            if not isfinite(value) or (value.is_integer() and abs(value) >= 2**63):
+                raise ValueError("must hold finite numbers of at most 64 bits")
         case None:
             pass
         case _:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from messages.fields import parse_time
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
 MAX_VALUES = 100
+MAX_DAYS = 36_500
 
 
 class Report(StrEnum):
@@ -26,7 +33,7 @@ class Report(StrEnum):
 
 SWITCHES = frozenset({"subtree", "expired"})
 NUMBERS = frozenset({"expiring-within"})
-SINGLE = frozenset({"from", "to", "search"})
+DAYS = frozenset({"from", "to"})
 
 FILTERS: dict[Report, frozenset[str]] = {
     Report.STATEMENT: frozenset(
@@ -57,9 +64,11 @@ def checked_filters(report: Report, filters: dict[str, Any]) -> None:
             if not isinstance(value, bool):
                 raise ValueError(f"filters.{name}: must be true or false")
         elif name in NUMBERS:
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ValueError(f"filters.{name}: must be an integer")
-        elif name in SINGLE:
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_DAYS:
+                raise ValueError(f"filters.{name}: must be 0 to {MAX_DAYS} days")
+        elif name in DAYS:
+            _day(name, value)
+        elif name == "search":
             _text(name, value)
         else:
             values = value if isinstance(value, list) else [value]
@@ -72,3 +81,17 @@ def checked_filters(report: Report, filters: dict[str, Any]) -> None:
 def _text(name: str, value: Any) -> None:
     if not isinstance(value, str) or "\x00" in value or len(value) > 500:
         raise ValueError(f"filters.{name}: must be a text of at most 500 characters without NUL")
+
+
+def _day(name: str, value: Any) -> None:
+    """A date, or a moment with its zone."""
+    _text(name, value)
+    try:
+        if _DATE.fullmatch(value):
+            date.fromisoformat(value)
+        else:
+            parse_time(value)
+    except ValueError:
+        raise ValueError(
+            f"filters.{name}: must be a date, or a time with its zone, as in 2026-11-22 or 2026-11-22T08:00:00Z"
+        ) from None

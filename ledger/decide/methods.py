@@ -7,22 +7,21 @@ from datetime import datetime
 from ledger.decide.rule import Ledger, Rule, Wanted
 from ledger.model import Account, Applied, Decision, Rejected
 from ledger.records import PaymentMethods
-from messages.commands import BALANCE, PutPaymentMethods
+from messages.commands import PutPaymentMethods
 from messages.reasons import Reason
 
 OFFLINE = "offline"
-_ALWAYS = (OFFLINE, BALANCE)
 
 
 def needs_method(method: str, wanted: Wanted) -> None:
     """What it takes to check a method, of whichever country the account will be."""
-    if method not in _ALWAYS:
+    if method != OFFLINE:
         wanted.row(PaymentMethods, method)
 
 
 def not_available(account: Account, method: str, ledger: Ledger) -> Rejected | None:
     """Whether an account of its country may pay by that method."""
-    if method in _ALWAYS or account.country is None:
+    if method == OFFLINE or account.country is None:
         return None
     allowed: PaymentMethods | None = ledger.get(PaymentMethods, account.country)
     if allowed is None or method in allowed.methods:

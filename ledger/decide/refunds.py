@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ledger.decide.bills import CONFIRMED
-from ledger.decide.checks import closed, own_coins
+from ledger.decide.checks import closed, own_coins, too_much
 from ledger.decide.orders import no_order
 from ledger.decide.past import no_transaction, past_transaction
 from ledger.decide.rule import Ledger, Rule, Wanted
@@ -57,6 +57,9 @@ def _refund_charge(past: PastTransaction, command: Refund, ledger: Ledger) -> De
     returned: Returned | None = ledger.get(Returned, past.transaction)
     before = returned.amount if returned else 0
     amount = command.amount if command.amount is not None else charged - before
+    for account in (consumer, *paid_coins):
+        if refused := too_much(account, amount):
+            return refused
     if amount == 0 or before + amount > charged:
         return Rejected(
             Reason.REFUND_EXCEEDS_CHARGE,

@@ -89,7 +89,7 @@ def _next_period(subscription: Subscription, cycle: Cycle) -> Period | Rejected:
         begins = nth(anchor, cycle, number - anchor_no, subscription.zone)
         ends = nth(anchor, cycle, number - anchor_no + 1, subscription.zone)
     except OverflowError as error:
-        return Rejected(Reason.INVALID_TIME, f"It would be paid for too long: {error}.")
+        return _too_long(error)
     return Period(begins, ends, anchor, anchor_no)
 
 
@@ -171,6 +171,9 @@ def _pay_cycle(
     announced: tuple[Announcement, ...] = (),
 ) -> Decision:
     """The next cycle is charged, and everything moves on with it; or it is refused."""
+    moved = _moved(subscription, period, terms.cycle, account, ledger)
+    if isinstance(moved, Rejected):
+        return moved
     payers = payers_of(account, ledger)
     if refused := short_of(payers, terms.amount):
         return refused
@@ -201,11 +204,9 @@ def _pay_cycle(
             )
         ),
     ]
+    changes += moved
     order_id = None
-    if paid.kind == DEVICE:
-        for device in _active(paid.goods, account, ledger):
-            changes.append(replace(device, paid_until=_moved_with(device, period, terms.cycle, paid.zone)))
-    elif paid.kind in _ORDERED:
+    if paid.kind in _ORDERED:
         order_id = f"{paid.subscription}/{number}"
         changes.append(WithTransaction(_order_of(paid, order_id, terms, now)))
     return Applied(
@@ -233,14 +234,27 @@ def _status_when_paid(status: str, paid_until: datetime, now: datetime) -> str:
     return PAST_DUE if status in (PAST_DUE, SUSPENDED) else ACTIVE
 
 
-def _moved_with(device: Device, period: Period, cycle: Cycle, zone: str) -> datetime:
-    """Until when a device is paid for: the end of the period; one that was paid for beyond its beginning, a cycle longer."""
-    if device.paid_until is None or device.paid_until <= period.begins_at:
-        return period.ends_at
-    try:
-        return nth(device.paid_until, cycle, 1, zone)
-    except OverflowError:
-        return device.paid_until
+def _moved(
+    subscription: Subscription, period: Period, cycle: Cycle, account: Account, ledger: Ledger
+) -> list[Device] | Rejected:
+    """The devices of a device subscription, paid until the end of the period; those that were paid for beyond its
+    beginning, a cycle longer."""
+    if subscription.kind != DEVICE:
+        return []
+    moved: list[Device] = []
+    for device in _active(subscription.goods, account, ledger):
+        until = period.ends_at
+        if device.paid_until is not None and device.paid_until > period.begins_at:
+            try:
+                until = nth(device.paid_until, cycle, 1, subscription.zone)
+            except OverflowError as error:
+                return _too_long(error)
+        moved.append(replace(device, paid_until=until))
+    return moved
+
+
+def _too_long(error: OverflowError) -> Rejected:
+    return Rejected(Reason.INVALID_TIME, f"It would be paid for too long: {error}.")
 
 
 def _order_of(subscription: Subscription, id_: str, terms: Terms, now: datetime) -> Order:
