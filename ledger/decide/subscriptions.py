@@ -346,7 +346,8 @@ def _not_charged(subscription: Subscription) -> Rejected | None:
     if subscription.cancel_at is not None:
         return Rejected(
             Reason.SUBSCRIPTION_NOT_ACTIVE,
-            f"{subscription.subscription} ends at {time_text(subscription.cancel_at)}; nothing more is charged.",
+            f"{subscription.subscription} ends at {time_text(subscription.cancel_at.replace(microsecond=0))}; "
+            "nothing more is charged.",
         )
     return None
 

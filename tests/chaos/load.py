@@ -1,7 +1,7 @@
 """Commands of several producers at once, and what must become of each: a naive ledger decides as they are made.
 
-Each producer has accounts of its own (an enterprise and two branches with coins of their own), so that the order of its
-one stream settles everything. It repeats commands, contradicts itself and sends garbage, as producers do.
+Each producer has accounts of its own (a reseller, two branches with coins of their own, a sponsored customer), so that the
+order of its one stream settles everything. It repeats commands, contradicts itself and sends garbage, as producers do.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class ProducerLoad:
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
         self.random = random.Random(f"{seed}-{name}")
-        self.credit = {name: 0, f"{name}-a": 0, f"{name}-b": 0}
+        self.own = [name, f"{name}-a", f"{name}-b"]
+        self.customer = f"{name}-c"
+        self.credit = dict.fromkeys([*self.own, self.customer], 0)
+        self.holds: dict[str, int] = {}
         self.devices: list[str] = []
         self.expected: list[Answer] = []
         self._decided: list[Sent] = []
@@ -50,13 +53,22 @@ class ProducerLoad:
 
     def opening(self) -> list[bytes]:
         """Its accounts, and coins to begin with."""
-        top, a, b = self.credit
-        self.credit[top] = 100_000
+        top, a, b = self.own
+        self.credit[top], self.credit[self.customer] = 100_000, 500
         return [
-            self._applied("OpenAccount", account=top, parent="platform", kind="enterprise", name=top),
+            self._applied("OpenAccount", account=top, parent="platform", kind="reseller", name=top),
             self._applied("OpenAccount", account=a, parent=top, kind="branch", name=a),
             self._applied("OpenAccount", account=b, parent=top, kind="branch", name=b),
+            self._applied(
+                "OpenAccount",
+                account=self.customer,
+                parent=top,
+                kind="customer",
+                name=self.customer,
+                funding="sponsored",
+            ),
             self._applied("TopUp", account=top, amount=100_000),
+            self._applied("AllocateCredit", reseller=top, customer=self.customer, amount=500),
         ]
 
     def messages(self, number: int) -> list[bytes]:
@@ -83,14 +95,20 @@ class ProducerLoad:
                 return self._contradiction()
             case dice if dice < 0.15:
                 return self._invalid()
-            case dice if dice < 0.35:
+            case dice if dice < 0.30:
                 return self._top_up()
-            case dice if dice < 0.65:
+            case dice if dice < 0.45:
                 return self._transfer()
-            case dice if dice < 0.85:
+            case dice if dice < 0.60:
                 return self._onboarding()
-            case _:
+            case dice if dice < 0.70:
                 return self._renewal()
+            case dice if dice < 0.80:
+                return self._sponsored()
+            case dice if dice < 0.90:
+                return self._hold()
+            case _:
+                return self._order()
 
     def _top_up(self) -> bytes:
         amount = self.random.randint(1, 500)
@@ -98,20 +116,79 @@ class ProducerLoad:
         return self._applied("TopUp", account=self.name, amount=amount)
 
     def _transfer(self) -> bytes:
-        from_, to = self.random.sample(sorted(self.credit), 2)
+        from_, to = self.random.sample(self.own, 2)
         amount = self.random.randint(1, 2_000)
-        enough = self.credit[from_] >= amount
+        enough = self._available(from_) >= amount
         data = {"from_account": from_, "to_account": to, "amount": amount, "ordered_by": self.name}
         if enough:
             self.credit[from_] -= amount
             self.credit[to] += amount
         return self._decide("Transfer", data, None if enough else "insufficient_credit")
 
+    def frozen(self, account: str) -> int:
+        """What holds freeze: all of them are the second branch's."""
+        return sum(self.holds.values()) if account == self.own[2] else 0
+
+    def _available(self, account: str) -> int:
+        return self.credit[account] - self.frozen(account)
+
+    def _sponsored(self) -> bytes:
+        """The customer onboards; its allotment pays, and so do its sponsor's coins."""
+        if self.random.random() < 0.2:
+            self.credit[self.customer] += 20
+            return self._applied("AllocateCredit", reseller=self.name, customer=self.customer, amount=20)
+        price = self.random.randint(1, 30)
+        reason = None
+        if self.credit[self.customer] < price:
+            reason = "insufficient_credit"
+        elif self._available(self.name) < price:
+            reason = "sponsor_insufficient_credit"
+        else:
+            self.credit[self.customer] -= price
+            self.credit[self.name] -= price
+        device = f"{self.name}-c-{self._number}"
+        data = {"account": self.customer, "devices": [device], "price": price}
+        return self._decide("DebitForDeviceOnboarding", data, reason)
+
+    def _hold(self) -> bytes:
+        """One is placed, captured in part or in full, or released."""
+        if len(self.holds) > 3:
+            hold = self.random.choice(sorted(self.holds))
+            held = self.holds.pop(hold)
+            if self.random.random() < 0.3:
+                return self._applied("ReleaseHold", hold=hold)
+            amount = self.random.randint(1, held)
+            self.credit[self.own[2]] -= amount
+            return self._applied("CaptureHold", hold=hold, amount=amount)
+        hold, amount = f"{self.name}-{self._number}", self.random.randint(1, 300)
+        enough = self._available(self.own[2]) >= amount
+        if enough:
+            self.holds[hold] = amount
+        data = {"hold": hold, "account": self.own[2], "amount": amount}
+        return self._decide("PlaceHold", data, None if enough else "insufficient_credit")
+
+    def _order(self) -> bytes:
+        """By balance, or by card, which brings in what it spends."""
+        account, price = self.random.choice(self.own), self.random.randint(1, 50)
+        data = {
+            "order": f"{self.name}-{self._number}",
+            "account": account,
+            "kind": "proxy",
+            "product": "x",
+            "price": price,
+        }
+        if self.random.random() < 0.3:
+            return self._applied("PlaceOrder", **data, method="card")
+        enough = self._available(account) >= price
+        if enough:
+            self.credit[account] -= price
+        return self._decide("PlaceOrder", data, None if enough else "insufficient_credit")
+
     def _onboarding(self) -> bytes:
         account = f"{self.name}-a"
         devices = [f"{self.name}-{self._number}-{one}" for one in range(self.random.randint(1, 5))]
         cost = 3 * len(devices)
-        enough = self.credit[account] >= cost
+        enough = self._available(account) >= cost
         if enough:
             self.credit[account] -= cost
             self.devices += devices

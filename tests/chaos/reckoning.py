@@ -57,9 +57,13 @@ def _first_of_each(answers: Iterable[Answer]) -> list[Answer]:
 
 
 def demand_balances(site: Site, load: Load) -> None:
-    """Every account has what a naive ledger says."""
-    found = dict(site.rows("SELECT account, credit FROM account WHERE id > 0"))
-    expected = {account: credit for one in load.producers for account, credit in one.credit.items()}
+    """Every account has what a naive ledger says, and as much of it frozen."""
+    found = {one[0]: one[1:] for one in site.rows("SELECT account, credit, frozen FROM account WHERE id > 0")}
+    expected = {
+        account: (credit, one.frozen(account))
+        for one in load.producers
+        for account, credit in one.credit.items()
+    }
     assert found == expected
 
 
