@@ -265,12 +265,12 @@ def _leads(kind: RowKind, row: Any) -> Leads:
 def _asked(
     connection: psycopg.Connection[Any], rows: Mapping[type[Row], Collection[Any]]
 ) -> dict[type[Row], psycopg.Cursor[Any]]:
-    """A statement for each kind of row, queued on the connection's pipeline."""
+    """A statement for each kind of row, queued on the connection's pipeline, always in the same order of kinds."""
     cursors = {}
-    for kind, keys in rows.items():
-        if keys:
+    for kind, spec in KINDS.items():
+        if keys := rows.get(kind):
             cursors[kind] = _cursor(connection)
-            cursors[kind].execute(KINDS[kind].load, _keys(keys), prepare=True)
+            cursors[kind].execute(spec.load, _keys(keys), prepare=True)
     return cursors
 
 
