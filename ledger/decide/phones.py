@@ -105,6 +105,10 @@ def _off(command: PowerOff, ledger: Ledger, now: datetime) -> Decision:
     payers = settled_payers(session, ledger)
     if refused := closed(payers.account):
         return refused
+    minutes = started_minutes(session.power_up_at, command.at)
+    fee = running_fee(session.rate, minutes)
+    if refused := beyond_counting(payers, fee):
+        return refused
     if session.power_down_at is not None:
         return Rejected(
             Reason.SESSION_CLOSED, f"{session.session} ended at {time_text(session.power_down_at)}."
@@ -113,10 +117,6 @@ def _off(command: PowerOff, ledger: Ledger, now: datetime) -> Decision:
         return Rejected(
             Reason.INVALID_TIME, f"{session.session} began only at {time_text(session.power_up_at)}."
         )
-    minutes = started_minutes(session.power_up_at, command.at)
-    fee = running_fee(session.rate, minutes)
-    if refused := beyond_counting(payers, fee):
-        return refused
     order: Order = ledger.get(Order, session.session)
     done = replace(order, amount=fee, status=COMPLETED, paid_at=now)
     ended = (

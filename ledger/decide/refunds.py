@@ -51,15 +51,15 @@ def _refund_charge(past: PastTransaction, command: Refund, ledger: Ledger) -> De
     if refused := closed(consumer, *paid_coins) or own_coins(*paid_coins):
         return refused
     number = number_of(past.transaction, past.time)
-    if past.type not in CHARGES:
-        return Rejected(Reason.NOT_REFUNDABLE, f"{number} is no charge; only charges can be refunded.")
-    charged = -min(amount for _, _, amount in past.postings)
+    charged = max(0, -min(amount for _, _, amount in past.postings))
     returned: Returned | None = ledger.get(Returned, past.transaction)
     before = returned.amount if returned else 0
     amount = command.amount if command.amount is not None else charged - before
     for account in (consumer, *paid_coins):
         if refused := too_much(account, amount):
             return refused
+    if past.type not in CHARGES:
+        return Rejected(Reason.NOT_REFUNDABLE, f"{number} is no charge; only charges can be refunded.")
     if amount == 0 or before + amount > charged:
         return Rejected(
             Reason.REFUND_EXCEEDS_CHARGE,

@@ -1,0 +1,232 @@
+"""The cycles of a subscription: what the next one costs and how long it lasts, and what is done when it is paid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from ledger.decide.charges import charge, payers_of, plan_for, price_of, short_of, total_of
+from ledger.decide.devices import cycle_of, no_device
+from ledger.decide.orders import COMPLETED
+from ledger.decide.rule import Ledger
+from ledger.model import (
+    Account,
+    Announcement,
+    Applied,
+    Change,
+    Decision,
+    Rejected,
+    Transaction,
+    TransactionType,
+    WithTransaction,
+)
+from ledger.periods import Cycle, nth
+from ledger.records import Device, Order, Plan, Subscription, SubscriptionCycle
+from messages.commands import BALANCE, SubscriptionKind
+from messages.fields import time_text
+from messages.reasons import Reason
+
+SCHEDULED, ACTIVE, PAST_DUE, SUSPENDED, CANCELED = "scheduled", "active", "past_due", "suspended", "canceled"
+DEVICE = SubscriptionKind.DEVICE.value
+# Each charged cycle of these is an order.
+_ORDERED = (SubscriptionKind.PACKAGE.value, SubscriptionKind.PROXY.value)
+
+
+class Terms(NamedTuple):
+    """What a cycle costs and how long it lasts, by a plan that can be subscribed to."""
+
+    plan: Plan
+    amount: int
+    cycle: Cycle
+
+
+class Period(NamedTuple):
+    """A cycle's period, and from where it was counted: cycle `anchor_no` begins at `anchor`."""
+
+    begins_at: datetime
+    ends_at: datetime
+    anchor: datetime
+    anchor_no: int
+
+
+class Due(NamedTuple):
+    """A cycle that can be charged: its terms, its period, and the devices that are paid for longer by it."""
+
+    terms: Terms
+    period: Period
+    devices: list[Device]
+
+
+def terms_of(plan_id: str, kind: str, goods: int, ledger: Ledger) -> Terms | Rejected:
+    """Of a device subscription the price is for each of its goods; of others, for all."""
+    plan = plan_for(plan_id, "renewal" if kind == DEVICE else kind, ledger)
+    if plan is None or isinstance(plan, Rejected):
+        return plan or Rejected(Reason.PLAN_NOT_FOUND, f"There is no plan {plan_id}.")
+    price = price_of(None, plan)
+    if isinstance(price, Rejected):
+        return price
+    cycle = cycle_of(plan)
+    if cycle is None:
+        return Rejected(
+            Reason.CYCLE_REQUIRED, f"{plan.name} ({plan.plan}) has no cycle; one cannot subscribe to it."
+        )
+    amount = total_of(price, goods if kind == DEVICE else 1)
+    return amount if isinstance(amount, Rejected) else Terms(plan, amount, cycle)
+
+
+def _next_period(subscription: Subscription, cycle: Cycle) -> Period | Rejected:
+    """The period of the next cycle. A cycle of another length is counted from the end of what is paid."""
+    number = subscription.paid_cycles + 1
+    anchor, anchor_no = subscription.anchor, subscription.anchor_no
+    if cycle != Cycle(subscription.cycle_unit, subscription.cycle_count):
+        anchor, anchor_no = subscription.paid_until or subscription.start_at, number
+    try:
+        begins = nth(anchor, cycle, number - anchor_no, subscription.zone)
+        ends = nth(anchor, cycle, number - anchor_no + 1, subscription.zone)
+    except OverflowError as error:
+        return _too_long(error)
+    return Period(begins, ends, anchor, anchor_no)
+
+
+def due_cycle(subscription: Subscription, terms: Terms, account: Account, ledger: Ledger) -> Due | Rejected:
+    """The subscription's next cycle, if it does not lie too far ahead."""
+    period = _next_period(subscription, terms.cycle)
+    if isinstance(period, Rejected):
+        return period
+    devices = _moved(subscription, period, terms.cycle, account, ledger)
+    return devices if isinstance(devices, Rejected) else Due(terms, period, devices)
+
+
+def active_goods(goods: list[str], account: Account, ledger: Ledger) -> list[Device]:
+    """Those of the goods that are devices active under the account."""
+    devices: list[Device | None] = [ledger.get(Device, id_) for id_ in goods]
+    return [device for device in devices if device is not None and device.account == account.id]
+
+
+def not_active(goods: list[str], account: Account, ledger: Ledger) -> Rejected | None:
+    """The first of the goods that is no device active under the account, as a refusal."""
+    active = {device.device for device in active_goods(goods, account, ledger)}
+    bad = next((id_ for id_ in goods if id_ not in active), None)
+    return no_device(bad, account) if bad is not None else None
+
+
+def pay_cycle(
+    subscription: Subscription,
+    due: Due,
+    account: Account,
+    ledger: Ledger,
+    now: datetime,
+    announced: tuple[Announcement, ...] = (),
+) -> Decision:
+    """The next cycle is charged, and everything moves on with it; or it is refused."""
+    terms, period, devices = due
+    payers = payers_of(account, ledger)
+    if refused := short_of(payers, terms.amount):
+        return refused
+    number = subscription.paid_cycles + 1
+    paid = replace(
+        subscription,
+        status=_status_when_paid(subscription.status, period.ends_at, now),
+        anchor=period.anchor,
+        anchor_no=period.anchor_no,
+        cycle_unit=terms.cycle.unit,
+        cycle_count=terms.cycle.count,
+        paid_cycles=number,
+        paid_until=period.ends_at,
+        next_payment_at=period.ends_at,
+    )
+    changes: list[Change] = [
+        paid,
+        WithTransaction(
+            SubscriptionCycle(
+                paid.subscription,
+                number,
+                period.begins_at,
+                period.ends_at,
+                terms.plan.plan,
+                paid.goods,
+                terms.amount,
+                now,
+            )
+        ),
+    ]
+    changes += devices
+    order_id = None
+    if paid.kind in _ORDERED:
+        order_id = f"{paid.subscription}/{number}"
+        changes.append(WithTransaction(_order_of(paid, order_id, terms, now)))
+    return Applied(
+        (account,),
+        Transaction(
+            account,
+            charge(
+                payers,
+                terms.amount,
+                TransactionType.ORDER if order_id and number == 1 else TransactionType.RENEWAL,
+            ),
+            item=terms.plan.name,
+            devices=paid.goods if paid.kind not in _ORDERED and paid.goods else None,
+            order=order_id,
+        ),
+        tuple(changes),
+        announced=announced,
+    )
+
+
+def _status_when_paid(status: str, paid_until: datetime, now: datetime) -> str:
+    """Paying revives it: past due where there is still more to be paid for."""
+    if paid_until > now:
+        return ACTIVE
+    return PAST_DUE if status in (PAST_DUE, SUSPENDED) else ACTIVE
+
+
+def _moved(
+    subscription: Subscription, period: Period, cycle: Cycle, account: Account, ledger: Ledger
+) -> list[Device] | Rejected:
+    """The devices of a device subscription, paid until the end of the period; those that were paid for beyond its
+    beginning, a cycle longer."""
+    if subscription.kind != DEVICE:
+        return []
+    moved: list[Device] = []
+    for device in active_goods(subscription.goods, account, ledger):
+        until = period.ends_at
+        if device.paid_until is not None and device.paid_until > period.begins_at:
+            try:
+                until = nth(device.paid_until, cycle, 1, subscription.zone)
+            except OverflowError as error:
+                return _too_long(error)
+        moved.append(replace(device, paid_until=until))
+    return moved
+
+
+def _too_long(error: OverflowError) -> Rejected:
+    return Rejected(Reason.INVALID_TIME, f"It would be paid for too long: {error}.")
+
+
+def _order_of(subscription: Subscription, id_: str, terms: Terms, now: datetime) -> Order:
+    return Order(
+        id_,
+        subscription.account,
+        subscription.kind,
+        terms.plan.name,
+        terms.plan.plan,
+        terms.amount,
+        1,
+        terms.amount,
+        COMPLETED,
+        BALANCE,
+        None,
+        None,
+        None,
+        now,
+        now,
+    )
+
+
+def told(begins_at: datetime | None, ends_at: datetime | None) -> dict[str, str | None]:
+    """A period as events tell it."""
+    return {
+        "from": time_text(begins_at) if begins_at else None,
+        "to": time_text(ends_at) if ends_at else None,
+    }
