@@ -250,7 +250,9 @@ class Book:
                     for entry in self.entries
                     if entry[0] == transaction and entry[1] > 0
                 )
-                return PastTransaction(transaction, row[1], row[2], row[4], row[3], row[9], row[10], postings)
+                return PastTransaction(
+                    transaction, row[1], row[2], row[4], row[3], row[9], row[10], row[8], postings
+                )
         return None
 
 

@@ -2,7 +2,7 @@
 
 period(31 Jan, 1 month, n): 31 Jan, 28 Feb, 31 Mar, 30 Apr … : nothing drifts, because nothing is counted from the
 previous date. Wall time is kept over a clock change; a wall time that does not exist moves on to the next that does, and of
-one that exists twice the first is taken. So periods touch, and none is empty, even where a zone skips a whole day.
+one that exists twice the first is taken. So periods touch; one is empty only where a zone skips the whole day that it is.
 """
 
 from __future__ import annotations

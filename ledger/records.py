@@ -99,6 +99,7 @@ class PastTransaction(Row):
     top: int
     method: str | None
     reference: str | None
+    order_id: str | None
     postings: tuple[tuple[int, str, int], ...]
 
 

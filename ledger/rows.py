@@ -112,7 +112,7 @@ class RowKind:
 
 
 PAST_TRANSACTIONS = """
-SELECT t.id, t.time, t.type, t.account, t.top, t.method, t.reference,
+SELECT t.id, t.time, t.type, t.account, t.top, t.method, t.reference, t.order_id,
        array_agg(e.account ORDER BY e.account), array_agg(e.unit ORDER BY e.account), array_agg(e.amount ORDER BY e.account)
 FROM transaction t JOIN entry e ON e.transaction = t.id
 WHERE t.id = ANY(%s::int8[]) AND e.account > 0
@@ -138,10 +138,27 @@ def _settled(row: Hold | Resource | Session) -> tuple[int | None, ...]:
 
 
 def _past(
-    id_: int, time: datetime, type_: str, account: int, top: int, method: str, reference: str, *postings: Any
+    transaction: int,
+    time: datetime,
+    type_: str,
+    account: int,
+    top: int,
+    method: str | None,
+    reference: str | None,
+    order_id: str | None,
+    *postings: Any,
 ) -> PastTransaction:
+    """Of three arrays, the postings: accounts, units, amounts."""
     return PastTransaction(
-        id_, time, type_, account, top, method, reference, tuple(zip(*postings, strict=True))
+        transaction,
+        time,
+        type_,
+        account,
+        top,
+        method,
+        reference,
+        order_id,
+        tuple(zip(*postings, strict=True)),
     )
 
 

@@ -132,6 +132,8 @@ def _plain(value: Any, depth: int) -> None:
         case str():
             if "\x00" in value:
                 raise ValueError(PATTERNS_IN_WORDS[NO_NUL])
+            if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+                raise ValueError("must be valid Unicode: it holds a lone surrogate")
         case dict():
             for key, inner in value.items():
                 if not isinstance(key, str):

@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 from deploy.demo.producing import Producers
 from deploy.demo.story import Expected
+from deploy.demo.telling import Telling
+from deploy.demo.telling import mismatches as told_otherwise
 from ledger.queries.accounts import AccountRow, accounts
-from ledger.queries.balance import balance
+from ledger.queries.balance import Balance, balance
 from ledger.queries.reading import connected, snapshot
 from ledger.queries.statement import StatementLine, statement
 from ledger.verify import Verification, verify
 
-SHOWN_ACCOUNT = "huaxin-shanghai"
-SHOWN_LINES = 9
+SHOWN_ACCOUNT = "atlantico"
+SHOWN_LINES = 6
 MOST_ACCOUNTS = 1_000
 
 _DEAD = """
@@ -24,6 +26,7 @@ FROM dead_letter d JOIN dead_letter_group g ON g.id = d.group_id
 GROUP BY g.reason, g.type, split_part(d.why, ':', 1)
 ORDER BY g.reason DESC, 3 DESC, g.type, 4"""
 _DEVICES = "SELECT count(*) FROM device WHERE account IS NOT NULL"
+_ORDERS = "SELECT status, count(*) FROM orders GROUP BY status ORDER BY status"
 
 
 class DeadLetters(NamedTuple):
@@ -38,10 +41,11 @@ class DeadLetters(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An account in the tree; `draws_from` of a shared one."""
+    """An account in the tree; `draws_from` of a shared one, `sponsor` of a sponsored one."""
 
     account: AccountRow
     draws_from: str | None
+    sponsor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Findings:
     timezone: str
     dead: list[DeadLetters]
     devices: int
+    orders: dict[str, int]
     verification: Verification
 
 
@@ -61,7 +66,7 @@ def find(database_url: str) -> Findings:
     with connected(database_url, name="demo") as connection:
         with snapshot(connection):
             rows = accounts(connection, limit=MOST_ACCOUNTS).rows
-            tree = [Row(row, balance(connection, row.account).draws_from) for row in rows]
+            tree = [_row(row, balance(connection, row.account)) for row in rows]
             page = (
                 statement(connection, SHOWN_ACCOUNT, limit=SHOWN_LINES)
                 if any(row.account == SHOWN_ACCOUNT for row in rows)
@@ -69,25 +74,34 @@ def find(database_url: str) -> Findings:
             )
             dead = [DeadLetters(*row) for row in connection.execute(_DEAD).fetchall()]
             counted = connection.execute(_DEVICES).fetchone()
+            orders = dict(connection.execute(_ORDERS).fetchall())
         return Findings(
             accounts=tree,
             statement=page.rows if page else [],
             timezone=page.timezone if page else "UTC",
             dead=dead,
             devices=counted[0] if counted else 0,
+            orders=orders,
             verification=verify(connection),
         )
 
 
-def mismatches(expected: Expected, producers: Producers, findings: Findings) -> list[str]:
+def _row(account: AccountRow, figures: Balance) -> Row:
+    return Row(account, figures.draws_from, figures.sponsor)
+
+
+def mismatches(expected: Expected, producers: Producers, telling: Telling, findings: Findings) -> list[str]:
     """Each thing that does not add up, in words; none where all is well."""
     wrong = _not_answered_once(producers)
+    wrong += told_otherwise(expected.told, expected.looks, telling)
     wrong += _differing("outcomes of {}", expected.outcomes, producers.counts(duplicate=False))
     wrong += _differing("outcomes of repeated {}", expected.duplicates, producers.counts(duplicate=True))
     wrong += _differing("dead letters: {}", expected.dead_letters, _dead_by_reason(findings))
     wrong += _differing("{}", _totals_of(expected), _totals_found(findings))
     wrong += _differing("the credit of {}", *_figures(expected, findings, "credit"))
     wrong += _differing("the credit limit of {}", *_figures(expected, findings, "credit_limit"))
+    wrong += _differing("what is frozen at {}", *_figures(expected, findings, "frozen"))
+    wrong += _differing("orders that are {}", expected.orders, findings.orders)
     wrong += [
         f"verification: {one.what}: {one.where} should be {one.expected}, is {one.found}"
         for one in findings.verification.differences

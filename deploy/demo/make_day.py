@@ -1,22 +1,25 @@
 """Makes the day: `python -m deploy.demo.make_day [DIR]` writes `day.ndjson` and `day.expected.json`, the same every time.
 
-What is expected must not depend on whose command comes first in the hours when both producers send. So the devices' side
-buys only where there is more than enough or where nothing comes in, and the back office does nothing then that could
-refuse a purchase. `made` tries both extremes and the order of the file, and demands that they agree.
+What is expected must not depend on whose command comes first in the hours when all producers send. So the devices' side
+buys only where there is more than enough or where nothing comes in, the cloud platform sells where nobody else does, and
+the back office does nothing then that could refuse a purchase. `made` tries all extremes and the order of the file, and
+demands that they agree.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import chain, permutations
 from pathlib import Path
 from random import Random
 
-from deploy.demo.cast import ENTERPRISES
+from deploy.demo.cloud_side import CloudSide, coins_for_the_day
 from deploy.demo.devices_side import DevicesSide
 from deploy.demo.expectation import expectation
 from deploy.demo.office_side import OfficeSide
-from deploy.demo.story import DEVICES, HERE, Chapter, Evening, Message, Story, encoded, write
+from deploy.demo.scenes import SCENES
+from deploy.demo.story import CLOUD, DEVICES, HERE, Chapter, Evening, Message, Story, encoded, write
 
 SEED = 20260302
 
@@ -42,16 +45,21 @@ def made() -> Story:
     for garbage in GARBAGE:
         device_lines.insert(random.randrange(len(device_lines)), Message(garbage, DEVICES))
     office_lines = office.day()
-    day = interleaved(device_lines, office_lines, random.random)
-    chapters = [
-        Chapter(f"the back office sets up {len(ENTERPRISES)} enterprises", len(morning)),
-        Chapter("two producers send all day", len(day), worker_dies=True),
-    ]
+    cloud_lines = [Message(encoded(content), CLOUD) for content in CloudSide(random).day()]
+    coins = coins_for_the_day()
+    opening = [(Chapter("the back office sets up everybody", len(morning)), morning)]
+    told = [(scene.chapter(), list(scene.messages())) for scene in SCENES]
+    ready = [(Chapter("Atlântico and Maré see to the coins for the day", len(coins)), coins)]
+    day = interleaved(interleaved(device_lines, office_lines, random.random), cloud_lines, random.random)
+    crowd = Chapter("three producers send all day, all at once", len(day), worker_dies=True)
+    before = [*opening, *told, *ready]
     evening = Evening(devices.refundable, office.bounced, office.recharged_again)
-    expected = expectation([morning, day], evening)
-    for other in ([*device_lines, *office_lines], [*office_lines, *device_lines]):
-        assert expectation([morning, other], evening) == expected, "the result depends on the interleaving"
-    return Story(chapters, [morning, day], evening, expected)
+    expected = expectation([*before, (crowd, day)], evening)
+    for order in permutations((device_lines, office_lines, cloud_lines)):
+        other = expectation([*before, (crowd, chain(*order))], evening)
+        assert other == expected, "the result depends on the interleaving"
+    chapters = [*before, (crowd, day)]
+    return Story([one for one, _ in chapters], [messages for _, messages in chapters], evening, expected)
 
 
 def interleaved(some: list[Message], others: list[Message], chance: Callable[[], float]) -> list[Message]:

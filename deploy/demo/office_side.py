@@ -17,6 +17,8 @@ from deploy.demo.cast import (
     SUSPENDED,
     Enterprise,
 )
+from deploy.demo.distribution import COUNTRY, MEMBERS, TIMEZONE
+from deploy.demo.distribution import PLANS as CLOUD_PLANS
 from deploy.demo.story import OFFICE, Key, Message, encoded, event
 
 OPENS_AT = datetime(2026, 3, 2, 7, tzinfo=UTC)
@@ -35,7 +37,7 @@ class OfficeSide:
 
     def morning(self) -> list[Message]:
         """Plans, accounts, limits, recharges, coins for the branches."""
-        events = [self._event("PutPlan", dict(plan)) for plan in PLANS]
+        events = [self._event("PutPlan", dict(plan)) for plan in (*PLANS, *CLOUD_PLANS)]
         for enterprise in ENTERPRISES:
             events += self._opened(enterprise)
         recharges = [one for enterprise in ENTERPRISES for one in self._recharges(enterprise)]
@@ -49,6 +51,10 @@ class OfficeSide:
         events.append(
             self._event("SuspendAccount", {"account": SUSPENDED, "note": "no contract since 1 March"})
         )
+        events += [
+            self._event("OpenAccount", {**member._asdict(), "country": COUNTRY, "timezone": TIMEZONE})
+            for member in MEMBERS
+        ]
         return [_message(one) for one in events]
 
     def day(self) -> list[Message]:

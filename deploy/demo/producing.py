@@ -1,4 +1,4 @@
-"""Two foreign producers: a plain client of the server puts bytes on the edge, and reads outcomes back. Nothing of ours."""
+"""Three foreign producers: a plain client of the server puts bytes on the edge, and reads outcomes back. Nothing of ours."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from deploy.demo.expectation import APPLIED
-from deploy.demo.story import PRODUCERS, Key, Message, short_type
+from deploy.demo.story import APPLIED, PRODUCERS, Key, Message, short_type
 
 COMMANDS = "coins:commands:0:{}"
 OUTCOMES = "coins:events:{}"
@@ -27,10 +26,11 @@ class Outcome(NamedTuple):
     result: str
     duplicate: bool
     transaction: str | None
+    message: str
 
 
 class Producers:
-    """What both send, and what they have been told. Counts deliveries and outcomes by key."""
+    """What all of them send, and what they have been told. Counts deliveries and outcomes by key."""
 
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url, socket_timeout=10, protocol=2)
@@ -117,5 +117,6 @@ class Producers:
                 data["reason"] or APPLIED,
                 data["duplicate"],
                 data["transaction"],
+                data["message"] or "",
             )
         )

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy.demo import screen
 from deploy.demo.findings import find, mismatches
 from deploy.demo.producing import Producers
 from deploy.demo.screen import Screen
 from deploy.demo.story import Chapter, Message, Story
 from deploy.demo.system import Owner, System, running
+from deploy.demo.tables import show
+from deploy.demo.telling import Telling, telling
 from deploy.errors import DeployError, Interrupted
 
 LISTEN_SECONDS = 0.05
@@ -53,11 +54,17 @@ class Day:
     """A day on a running system."""
 
     def __init__(
-        self, system: System, story: Story, screen_: Screen, interrupted: Callable[[], bool]
+        self,
+        system: System,
+        story: Story,
+        screen_: Screen,
+        telling_: Telling,
+        interrupted: Callable[[], bool],
     ) -> None:
         self._system = system
         self._story = story
         self._screen = screen_
+        self.telling = telling_
         self._interrupted = interrupted
         self.producers = Producers(system.redis_url)
         self.began_at = 0.0
@@ -69,7 +76,10 @@ class Day:
         """Every chapter, then the evening. Raises OutcomesMissing, Interrupted, redis.RedisError."""
         self.began_at = time.monotonic()
         for chapter, messages in zip(self._story.chapters, self._story.messages, strict=True):
-            self._chapter(chapter, messages)
+            if chapter.tells:
+                self._tell(chapter, messages)
+            else:
+                self._chapter(chapter, messages)
         if self._story.evening is not None:
             messages = self._story.evening.messages(self.producers.numbers())
             self._screen.step("in the evening: a refund, the same one again, a recharge that bounced")
@@ -81,6 +91,14 @@ class Day:
     def seconds(self) -> float:
         """From the first publish to the last outcome."""
         return self.producers.last_outcome_at - self.began_at
+
+    def _tell(self, chapter: Chapter, messages: Sequence[Message]) -> None:
+        """One command after the other: nobody goes on before the one before is answered."""
+        self.telling.begin(chapter)
+        for number, message in enumerate(messages):
+            self.producers.publish([message])
+            self._listen_until(lambda: self.producers.missing <= 0)
+            self.telling.tell(chapter, number, self.producers.outcomes[-1])
 
     def _chapter(self, chapter: Chapter, messages: Sequence[Message]) -> None:
         self._screen.step(f"{chapter.title}: {len(messages):,} messages")
@@ -96,12 +114,13 @@ class Day:
         self._await_all()
         stretch = Stretch(len(self.producers.outcomes) - told, self.producers.last_outcome_at - began_at)
         self.longest = max(self.longest, stretch)
-        self._screen.step(f"all {len(self.producers.outcomes):,} outcomes are there")
+        if chapter.worker_dies:
+            self._screen.step(f"all {len(self.producers.outcomes):,} outcomes are there")
 
     def _kill_in_the_middle(self, third: int) -> None:
         owner = self._system.await_owner()
         enough = len(self.producers.outcomes) + third
-        self._listen_until(lambda: len(self.producers.outcomes) >= enough or not self.producers.missing)
+        self._watch_until(lambda: len(self.producers.outcomes) >= enough or not self.producers.missing)
         self._system.kill(owner.name)
         self.gap = Gap(
             victim=owner.name,
@@ -122,13 +141,11 @@ class Day:
                 found.append(owner)
             return bool(found)
 
-        self._listen_until(taken_over)
+        self._watch_until(taken_over)
         gap.taken_at = time.monotonic()
         gap.successor = found[0].name
         who = "started again," if gap.successor == gap.victim else "the stand-by,"
-        self._listen_until(
-            lambda: self.producers.last_outcome_at > gap.taken_at or not self.producers.missing
-        )
+        self._watch_until(lambda: self.producers.last_outcome_at > gap.taken_at or not self.producers.missing)
         gap.first_outcome_at = self.producers.longest_silence(gap.died_at)[1]
         self._screen.step(
             f"{gap.successor}, {who} took over {gap.taken_at - gap.died_at:.1f} s later, and "
@@ -136,22 +153,25 @@ class Day:
         )
 
     def _await_all(self) -> None:
-        self._listen_until(lambda: self.producers.missing <= 0)
+        self._watch_until(lambda: self.producers.missing <= 0)
 
-    def _listen_until(self, done: Callable[[], bool]) -> None:
-        heard_at = time.monotonic()
+    def _watch_until(self, done: Callable[[], bool]) -> None:
         with self._screen.progress(self.producers) as show:
-            while not done():
-                if self.producers.listen(seconds=LISTEN_SECONDS):
-                    heard_at = time.monotonic()
-                    show()
-                if self._interrupted():
-                    raise Interrupted("asked to stop")
-                self._system.check()
-                if time.monotonic() - heard_at > SILENCE_SECONDS:
-                    raise OutcomesMissing(
-                        f"{self.producers.missing:,} outcomes have not come, and none for {SILENCE_SECONDS:g} s"
-                    )
+            self._listen_until(done, show)
+
+    def _listen_until(self, done: Callable[[], bool], show: Callable[[], None] = lambda: None) -> None:
+        heard_at = time.monotonic()
+        while not done():
+            if self.producers.listen(seconds=LISTEN_SECONDS):
+                heard_at = time.monotonic()
+                show()
+            if self._interrupted():
+                raise Interrupted("asked to stop")
+            self._system.check()
+            if time.monotonic() - heard_at > SILENCE_SECONDS:
+                raise OutcomesMissing(
+                    f"{self.producers.missing:,} outcomes have not come, and none for {SILENCE_SECONDS:g} s"
+                )
 
     def _aftermath(self) -> None:
         """Were there an outcome too many, it would come now."""
@@ -166,15 +186,16 @@ def run(story: Story, data_dir: Path, screen_: Screen, interrupted: Callable[[],
     screen_.step(f"starting a system of its own in {data_dir}")
     with running(data_dir, report=screen_.step, interrupted=interrupted) as system:
         screen_.step(f"ready; {system.await_owner().name} applies the commands, the other worker stands by")
-        day = Day(system, story, screen_, interrupted)
-        try:
-            day.pass_by()
-            findings = find(system.database_url)
-        finally:
-            day.producers.close()
-        wrong = mismatches(story.expected, day.producers, findings)
+        with telling(system.database_url, screen_) as telling_:
+            day = Day(system, story, screen_, telling_, interrupted)
+            try:
+                day.pass_by()
+                findings = find(system.database_url)
+            finally:
+                day.producers.close()
+        wrong = mismatches(story.expected, day.producers, day.telling, findings)
         screen_.step("verified; stopping")
-    screen.show(screen_, day.producers, findings)
+    show(screen_, day.producers, findings)
     screen_.figures(day)
     screen_.verdict(story.expected, day.producers, findings, wrong)
     return not wrong

@@ -1,37 +1,30 @@
-"""What a person sees: steps while it runs, then tables, a tree, a verdict. In colour on a terminal, plain elsewhere."""
+"""What a person sees while it runs, and the verdict (tables: `tables.py`). In colour on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
-from rich import box
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 from rich.text import Text
-from rich.tree import Tree
 
-from deploy.demo.expectation import APPLIED
-from deploy.demo.findings import SHOWN_ACCOUNT, Findings, Row
 from deploy.demo.producing import Producers
-from deploy.demo.story import DEVICES, OFFICE, Expected, Story
+from deploy.demo.story import PRODUCERS, Expected, Story
 
 if TYPE_CHECKING:
+    from deploy.demo.findings import Findings
     from deploy.demo.run import Day
 
 WIDTH = 100
-NAME_WIDTH = 53
-FIGURE_WIDTH = 12
+TELLS_WIDTH = 44
 MOST_MISMATCHES = 20
-DATA = '"data":'
 
 
 class Screen:
@@ -44,24 +37,46 @@ class Screen:
         width = min(WIDTH, console.width) if console.is_terminal else WIDTH
         self.console = Console(highlight=False, width=width)
         self._began_at = time.monotonic()
+        self._in_a_scene = False
 
     def opening(self, story: Story) -> None:
         lines = sum(chapter.lines for chapter in story.chapters)
         self.console.print()
-        self.console.print(Text("coins demo", "bold"), "· a day of three enterprises, start to end")
+        self.console.print(Text("coins demo", "bold"), "· a day of a prepaid-credit business, start to end")
         self.console.print(
-            f"{lines:,} messages, as {DEVICES} and {OFFICE} send them; some of them twice, broken or late."
+            "Three enterprises with their branches; a distributor, its second-level reseller, their customers.\n"
+            f"{lines:,} messages, as {', '.join(PRODUCERS[:-1])} and {PRODUCERS[-1]} send them:\n"
+            "of one command or many, some of them twice, broken or late."
         )
         self.console.print()
 
     def step(self, what: str) -> None:
         """One line for what happens now, with the seconds since the start."""
+        if self._in_a_scene:
+            self._in_a_scene = False
+            self.console.print()
         self.console.print(self._at(), Text(what), soft_wrap=True)
 
     def died(self, worker: str, outcomes: int) -> None:
         self.console.print(
             self._at(), Text(f"{worker} is killed (SIGKILL), with {outcomes:,} outcomes told", "bold red")
         )
+
+    def scene(self, title: str, why: str) -> None:
+        """What is told step by step from here on, and the rule behind it."""
+        self.headline(title)
+        self.console.print(Text(why, "dim"))
+        self._in_a_scene = True
+
+    def applied(self, tells: str, changes: str) -> None:
+        self.console.print(
+            Text(f"  {_wide(tells)}").append(changes or "applied", "green" if changes else "dim")
+        )
+
+    def refused(self, tells: str, reason: str, message: str) -> None:
+        """The message is what the person behind the command reads."""
+        self.console.print(Text(f"  {_wide(tells)}").append(f"✗ {reason}", "yellow"))
+        self.console.print(Padding(Text(message, "dim"), (0, 0, 0, 4), expand=False))
 
     @contextlib.contextmanager
     def progress(self, producers: Producers) -> Iterator[Callable[[], None]]:
@@ -114,10 +129,11 @@ class Screen:
         for line in (
             f"every delivery of a command has exactly one outcome: "
             f"{len(producers.outcomes):,} of {producers.sent.total():,}",
-            f"applied and rejected are what the rules alone make of this day, "
-            f"for {len(expected.outcomes):,} pairs of command and result",
-            f"the balances of all {len(expected.balances):,} accounts are, to the coin",
-            f"{findings.devices:,} devices are active, as expected",
+            f"applied and refused are as reckoned without the ledger's code, "
+            f"for {len(expected.outcomes):,} kinds of outcome",
+            f"each of the {len(expected.told):,} steps told above came out as reckoned: result, figures, whom to ask",
+            f"credit, limit and what is frozen are, for all {len(expected.balances):,} accounts, to the coin",
+            f"{findings.devices:,} devices are active, and {_told(findings.orders)}, as reckoned",
             f"verification: {checked['transaction']:,} transactions, {checked['entry']:,} entries recomputed: no difference",
         ):
             self.console.print(Text("✓", "bold green"), line)
@@ -129,7 +145,7 @@ class Screen:
         tries = [(f"coins up{data}", "the same system, to stay; then, in another terminal:")]
         if kept:
             tries += [
-                (f"coins statement huaxin{data} --subtree", "this day, line by line"),
+                (f"coins statement atlantico{data} --subtree", "this day, line by line"),
                 (f"coins verify{data}", "recompute all of it"),
             ]
         else:
@@ -151,118 +167,13 @@ class Screen:
         return Text(f"{time.monotonic() - self._began_at:6.1f} s ", "dim")
 
 
-def show(screen: Screen, producers: Producers, findings: Findings) -> None:
-    """Outcomes, dead letters, balances, a piece of a statement."""
-    console = screen.console
-    screen.headline("What became of the commands")
-    console.print(_outcomes(producers))
-    again = producers.counts(duplicate=True)
-    if again:
-        console.print(
-            f"and {sum(again.values()):,} repeated deliveries: each got the first outcome again, and changed nothing"
-        )
-    screen.headline("What was no command: dead letters, kept with their bytes")
-    console.print(_dead(findings))
-    screen.headline("Who has what")
-    console.print(_tree(findings.accounts))
-    if findings.statement:
-        screen.headline(f"The last lines of the statement of {SHOWN_ACCOUNT} ({findings.timezone})")
-        console.print(_statement(findings))
-
-
-def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left")
-    return table
-
-
-def _outcomes(producers: Producers) -> Table:
-    table = _table("command", "applied", "rejected", "for", right=("applied", "rejected"))
-    by_command: dict[str, dict[str, int]] = defaultdict(dict)
-    for name, count in producers.counts(duplicate=False).items():
-        command, result = name.rsplit(" ", 1)
-        by_command[command][result] = count
-    most_first = sorted(by_command.items(), key=lambda item: (-sum(item[1].values()), item[0]))
-    for command, results in most_first:
-        applied = results.pop(APPLIED, 0)
-        reasons = sorted(results.items(), key=lambda item: (-item[1], item[0]))
-        table.add_row(
-            command,
-            f"{applied:,}" if applied else "",
-            f"{sum(results.values()):,}" if results else "",
-            Text(", ".join(f"{reason}×{count:,}" for reason, count in reasons), "yellow"),
-        )
-    return table
-
-
-def _dead(findings: Findings) -> Table:
-    table = _table("kind", "count", "for example", "why", right=("count",))
-    for one in findings.dead:
-        raw = one.raw.decode(errors="backslashreplace")
-        shown = raw if one.reason == "unreadable" else f"{one.type} {raw[raw.find(DATA) + len(DATA) :]}"
-        mended = "resolved by a valid one: " if one.resolved else ""
-        example, why = Text(_cut(shown, 38), "dim"), _cut(f"{mended}{one.why}", 38)
-        table.add_row(one.reason, f"{one.letters:,}", example, why)
-    return table
-
-
-def _tree(rows: list[Row]) -> Tree:
-    tree = Tree(
-        Text(_columns("", 0, "credit", "limit", "available"), "dim"), guide_style="dim", hide_root=False
+def _told(orders: dict[str, int]) -> str:
+    """`{"completed": 5, "running": 1}` → `5 orders are completed, 1 running`."""
+    (first, count), *others = sorted(orders.items(), key=lambda item: -item[1]) or [("there", 0)]
+    return ", ".join(
+        [f"{count:,} orders are {first}", *(f"{number:,} {status}" for status, number in others)]
     )
-    below: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        below[row.account.parent].append(row)
-
-    def grow(branch: Tree, parent: str, depth: int) -> None:
-        for row in below[parent]:
-            grow(branch.add(_label(row, depth)), row.account.account, depth + 1)
-
-    grow(tree, "platform", 1)
-    return tree
 
 
-def _label(row: Row, depth: int) -> Text:
-    account = row.account
-    name = f"{account.name} ({account.account})"
-    if row.draws_from is not None:
-        text = Text(_columns(name, depth))
-        text.append(f"  draws on {row.draws_from}", "cyan")
-        return text
-    figures = (account.credit, account.credit_limit, account.available)
-    text = Text(_columns(name, depth, *(f"{figure:,}" for figure in figures)))
-    if account.state != "active":
-        text.append(f"  {account.state}", "red")
-    return text
-
-
-def _columns(name: str, depth: int, *figures: str) -> str:
-    width = NAME_WIDTH - 4 * depth
-    shown = set_cell_size(name, max(width, cell_len(name)))
-    return shown + "".join(figure.rjust(FIGURE_WIDTH) for figure in figures)
-
-
-def _statement(findings: Findings) -> Table:
-    right = ("amount", "balance")
-    table = _table("time", "number", "type", "amount", "balance", "used by", "what", right=right)
-    zone = ZoneInfo(findings.timezone)
-    for line in findings.statement:
-        devices = line.devices[0] if len(line.devices) == 1 else f"{len(line.devices)} devices"
-        what = [devices if line.devices else None, line.note or line.item]
-        table.add_row(
-            f"{line.time.astimezone(zone):%H:%M:%S}",
-            line.number,
-            line.type,
-            f"{line.amount:+,}",
-            "" if line.balance is None else f"{line.balance:,}",
-            line.consumer if line.consumer != line.account else "",
-            _cut(" ".join(part for part in what if part), 24),
-        )
-    return table
-
-
-def _cut(text: str, width: int) -> str:
-    """As much of a text as fits, on one line."""
-    line = "".join(character if character.isprintable() else "·" for character in text)
-    return line if cell_len(line) <= width else f"{set_cell_size(line, width - 1)}…"
+def _wide(text: str) -> str:
+    return f"{set_cell_size(text, max(TELLS_WIDTH, cell_len(text)))} "

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 MESSAGES_FILE, EXPECTED_FILE = "day.ndjson", "day.expected.json"
-DEVICES, OFFICE = "device-mgmt", "back-office"
+DEVICES, CLOUD, OFFICE = "device-mgmt", "cloud-platform", "back-office"
+PRODUCERS = (DEVICES, CLOUD, OFFICE)
+APPLIED = "applied"
+WIDTH = 140
 UNKNOWN = "unknown"  # the number of what should have been applied, and was not
-PRODUCERS = (DEVICES, OFFICE)
 
 Key = tuple[str, str]
+Figures = tuple[int, int, int]  # credit, frozen, available
+Entry = tuple[str, str, int, str | None]  # account, type, amount, order
 
 
 class Message(NamedTuple):
@@ -47,13 +51,35 @@ def events_of(body: bytes) -> list[Any]:
     return content if isinstance(content, list) else [content]
 
 
+class Look(NamedTuple):
+    """A look at an order that is still running, `after` so many steps, as of that time."""
+
+    after: int
+    tells: str
+    order: str
+    at: str
+
+
+class Looked(NamedTuple):
+    minutes: int
+    fee: int
+
+
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A part of the day that is over when all its outcomes are there. `worker_dies`: the active one, in the middle."""
+    """A part of the day that is over when all its outcomes are there. `worker_dies`: the active one, in the middle.
+
+    One with `tells` is told step by step: each of its messages is one command, is sent when the one before it is answered,
+    and is shown with what it is about and what it changed at the accounts that are `watched`.
+    """
 
     title: str
     lines: int
     worker_dies: bool = False
+    why: str = ""
+    tells: list[str] = field(default_factory=list)
+    watched: list[str] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +112,39 @@ class Evening:
         ]
 
 
+class ToldOutcome(NamedTuple):
+    """What becomes of a command that is told: its result, whom a refusal names to be asked, and its figures."""
+
+    result: str
+    ask: str | None
+    figures: dict[str, Figures]
+    entries: list[Entry]
+
+    @classmethod
+    def of(cls, row: Any) -> ToldOutcome:
+        """From JSON, which has lists only."""
+        result, ask, figures, entries = row
+        return cls(
+            result,
+            ask,
+            {account: tuple(one) for account, one in figures.items()},
+            [tuple(one) for one in entries],
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the pure rules make of the day. Keys of the counts: `<command> <applied or the reason>`."""
+    """What must come of the day. Keys of the counts: `<command> <applied or the reason>`; of `told`: `<source> <id>`."""
 
+    told: dict[str, ToldOutcome]
+    looks: dict[str, Looked]
     outcomes: dict[str, int]
     duplicates: dict[str, int]
     dead_letters: dict[str, int]
     dead_letters_resolved: int
     balances: dict[str, dict[str, int]]
     devices: int
+    orders: dict[str, int]
     transactions: int
 
 
@@ -130,13 +179,19 @@ def read(directory: Path = HERE) -> Story:
     """The day of a directory. Raises OSError, ValueError where it is none."""
     lines = (directory / MESSAGES_FILE).read_bytes().split(b"\n")[:-1]
     content = json.loads((directory / EXPECTED_FILE).read_text(encoding="utf-8"))
-    chapters = [Chapter(**chapter) for chapter in content["chapters"]]
+    chapters = [
+        Chapter(**{**chapter, "looks": [Look(*look) for look in chapter["looks"]]})
+        for chapter in content["chapters"]
+    ]
     if sum(chapter.lines for chapter in chapters) != len(lines):
         raise ValueError(f"{MESSAGES_FILE} has {len(lines):,} lines, its chapters have another number")
     evening = content["evening"]
     if evening is not None:
         evening = Evening(_key(evening["refunded"]), _key(evening["reversed"]), evening["recharged_again"])
-    return Story(chapters, list(_split(lines, chapters)), evening, Expected(**content["expected"]))
+    expected = content["expected"]
+    expected["told"] = {key: ToldOutcome.of(row) for key, row in expected["told"].items()}
+    expected["looks"] = {order: Looked(*look) for order, look in expected["looks"].items()}
+    return Story(chapters, list(_split(lines, chapters)), evening, Expected(**expected))
 
 
 def write(story: Story, directory: Path) -> None:
@@ -148,8 +203,26 @@ def write(story: Story, directory: Path) -> None:
         "evening": asdict(story.evening) if story.evening else None,
         "expected": asdict(story.expected),
     }
-    text = json.dumps(content, ensure_ascii=False, indent=2)
-    (directory / EXPECTED_FILE).write_text(f"{text}\n", encoding="utf-8")
+    (directory / EXPECTED_FILE).write_text(f"{_laid_out(content)}\n", encoding="utf-8")
+
+
+def _laid_out(content: Any, depth: int = 0) -> str:
+    """JSON to be read and compared by people: what fits on a line stands on one."""
+    line = json.dumps(content, ensure_ascii=False)
+    if len(line) + 2 * depth <= WIDTH or not isinstance(content, dict | list):
+        return line
+    space = "  " * (depth + 1)
+    if isinstance(content, dict):
+        parts = [
+            f"{json.dumps(name, ensure_ascii=False)}: {_laid_out(value, depth + 1)}"
+            for name, value in content.items()
+        ]
+        opened, closed = "{", "}"
+    else:
+        parts = [_laid_out(value, depth + 1) for value in content]
+        opened, closed = "[", "]"
+    inner = ",\n".join(f"{space}{part}" for part in parts)
+    return f"{opened}\n{inner}\n{space[2:]}{closed}"
 
 
 def _split(lines: Sequence[bytes], chapters: Sequence[Chapter]) -> Iterator[list[Message]]:

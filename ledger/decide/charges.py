@@ -100,16 +100,16 @@ def charge(payers: Payers, amount: int, type_: TransactionType) -> tuple[Leg, ..
             Leg(payer, -amount, type_, consumer=account.id),
             Leg(System.REVENUE, amount, type_),
         )
-    coins = (
-        Leg(sponsor, -amount, type_, counterparty=account.id, consumer=account.id),
-        Leg(System.REVENUE, amount, type_),
-    )
     if account.funding != "sponsored":
-        return coins
+        return (
+            Leg(sponsor, -amount, type_, consumer=account.id),
+            Leg(System.REVENUE, amount, type_),
+        )
     return (
         Leg(account, -amount, type_, Unit.ALLOTMENT, counterparty=sponsor.id, consumer=account.id),
         Leg(System.ALLOTMENTS, amount, type_, Unit.ALLOTMENT),
-        *coins,
+        Leg(sponsor, -amount, type_, counterparty=account.id, consumer=account.id),
+        Leg(System.REVENUE, amount, type_),
     )
 
 

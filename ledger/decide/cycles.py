@@ -82,11 +82,17 @@ def _next_period(subscription: Subscription, cycle: Cycle) -> Period | Rejected:
     if cycle != Cycle(subscription.cycle_unit, subscription.cycle_count):
         anchor, anchor_no = subscription.paid_until or subscription.start_at, number
     try:
-        begins = nth(anchor, cycle, number - anchor_no, subscription.zone)
-        ends = nth(anchor, cycle, number - anchor_no + 1, subscription.zone)
+        begins, ends = _period(anchor, cycle, number - anchor_no, subscription.zone)
+        while begins == ends:  # a day that a zone has skipped: there is nothing to be paid for
+            anchor_no -= 1
+            begins, ends = _period(anchor, cycle, number - anchor_no, subscription.zone)
     except OverflowError as error:
         return _too_long(error)
     return Period(begins, ends, anchor, anchor_no)
+
+
+def _period(anchor: datetime, cycle: Cycle, n: int, zone: str) -> tuple[datetime, datetime]:
+    return nth(anchor, cycle, n, zone), nth(anchor, cycle, n + 1, zone)
 
 
 def due_cycle(subscription: Subscription, terms: Terms, account: Account, ledger: Ledger) -> Due | Rejected:

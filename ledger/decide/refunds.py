@@ -78,7 +78,7 @@ def _refund_charge(past: PastTransaction, command: Refund, ledger: Ledger) -> De
             _legs(past, amount, ledger, allotment=not confirmed),
             item=number,
             note=command.note,
-            order=command.order,
+            order=past.order_id,
             reverses=past.transaction,
         ),
         changes,

@@ -30,6 +30,13 @@ class Conditions:
             name = _name_of(flag)
             self.add(f"{column} = ANY(%({name})s::text[])", **{name: [usable(one, flag) for one in values]})
 
+    def of_accounts(self, column: str, keys: Sequence[int]) -> None:
+        """The column names one of the accounts; no account means no condition. One alone keeps the order of an index."""
+        if len(set(keys)) == 1:
+            self.add(f"{column} = %(of_account)s", of_account=keys[0])
+        elif keys:
+            self.add(f"{column} = ANY(%(of_accounts)s::bigint[])", of_accounts=list(keys))
+
     def contains(
         self,
         expressions: Iterable[str],

@@ -16,17 +16,31 @@ from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
 
 MAX_DAYS = 36_500
 
+# The page first: which subscription pays is looked up for what is shown alone. Of several it is the one that is due first.
+# (OFFSET 0 has them looked up by their goods, of which there is an index, whatever the account has subscribed to besides.)
 _LIST = """
-SELECT d.device, a.account, d.plan, d.onboarded_at, d.paid_until
-FROM device d
+WITH page AS MATERIALIZED (
+  SELECT d.*
+  FROM device d
+  WHERE {conditions}
+  ORDER BY d.device
+  LIMIT %(rows)s
+)
+SELECT d.device, a.account, d.plan, d.onboarded_at, d.paid_until, paying.subscription
+FROM page d
 JOIN account a ON a.id = d.account
-WHERE {conditions}
-ORDER BY d.device
-LIMIT %(rows)s"""
+LEFT JOIN LATERAL (
+  SELECT s.subscription
+  FROM (SELECT * FROM subscription WHERE goods @> ARRAY[d.device] OFFSET 0) s
+  WHERE s.kind = 'device' AND s.account = d.account AND s.status <> 'canceled'
+  ORDER BY s.next_payment_at, s.subscription
+  LIMIT 1
+) paying ON true
+ORDER BY d.device"""
 
 
 class DeviceRow(NamedTuple):
-    """A device; `paid_until` is None where nothing is due for it, `subscription` where none pays for it."""
+    """A device; `paid_until` is None where nothing is due for it, `subscription` where none that is live pays for it."""
 
     device: str
     account: str
@@ -70,7 +84,7 @@ def devices(
     found = connection.execute(
         _LIST.format(conditions=where), {**where.parameters, "rows": checked_limit(limit) + 1}
     ).fetchall()
-    rows = [DeviceRow._make((*row, None)) for row in found[:limit]]
+    rows = [DeviceRow(*row) for row in found[:limit]]
     return Page(rows, rows[-1].device if len(found) > limit else None)
 
 

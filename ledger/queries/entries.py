@@ -1,12 +1,16 @@
-"""Fragments of SQL about entries that several queries are built from."""
+"""Fragments of SQL about entries and transactions that several queries are built from."""
 
 from __future__ import annotations
+
+from ledger.queries.times import Span
 
 # The number of transaction `t`, as `ledger.numbers.number_of` writes it.
 NUMBER = (
     "'T-' || to_char(t.time AT TIME ZONE 'UTC', 'YYYY') || '-' "
     "|| lpad(t.id::text, greatest(10, length(t.id::text)), '0')"
 )
+
+_IN_NUMBERS = frozenset("Tt-0123456789")
 
 _FEW = 100
 
@@ -23,6 +27,11 @@ _NARROWED = """CASE WHEN {account}.version <= {few} THEN {unnarrowed} ELSE (
     SELECT {bound} FROM narrowed) END"""
 
 
+def may_be_number(text: str) -> bool:
+    """Whether the text could stand in a transaction's number: else no number has to be looked at."""
+    return _IN_NUMBERS.issuperset(text)
+
+
 def versions_up_to(moment: str, account: str = "s") -> str:
     """No entry of the account before `moment` has a higher version; up to a hundred later ones may have a lower one.
 
@@ -36,6 +45,16 @@ def versions_up_to(moment: str, account: str = "s") -> str:
     return _NARROWED.format(
         account=account, moment=moment, few=_FEW, bound="min(high)", unnarrowed=f"{account}.version"
     )
+
+
+def within(span: Span) -> list[str]:
+    """Bounds for the versions of the account's row `s`: what lies outside of the span is not looked at."""
+    bounds = []
+    if span.before is not None:
+        bounds.append(f"e.version <= {versions_up_to('%(before)s')}")
+    if span.since is not None:
+        bounds.append(f"e.version > {versions_before('%(since)s')}")
+    return bounds
 
 
 def versions_before(moment: str, account: str = "s") -> str:

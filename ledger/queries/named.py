@@ -47,6 +47,11 @@ def accounts_named(
     return [found[account] for account in accounts]
 
 
+def zone_of(accounts: Sequence[Named]) -> str:
+    """The zone that dates are taken in: that of the account where one is chosen, else UTC."""
+    return accounts[0].timezone if len({one.id for one in accounts}) == 1 else "UTC"
+
+
 def _missing(account: str) -> str:
     if account == PLATFORM:
         return f"{PLATFORM} is only a parent, no account with a balance; `coins accounts` lists those that have one"

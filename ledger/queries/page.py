@@ -24,6 +24,13 @@ class Page(Generic[Line]):
     next: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ZonedPage(Page[Line]):
+    """A page whose dates were taken, and whose times are best shown, in `timezone`."""
+
+    timezone: str
+
+
 def checked_limit(limit: int) -> int:
     """Raises QueryInvalid where a page of that many rows cannot be had."""
     if not 1 <= limit <= MAX_LIMIT:

@@ -17,9 +17,9 @@ from ledger.errors import QueryInvalid
 from ledger.numbers import transaction_of
 from ledger.queries.categories import CATEGORY_OF, CONSUMING, SYSTEM, types_of
 from ledger.queries.conditions import Conditions, usable
-from ledger.queries.entries import NUMBER, versions_before, versions_up_to
+from ledger.queries.entries import NUMBER, may_be_number, versions_up_to, within
 from ledger.queries.named import Named, account_named
-from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
+from ledger.queries.page import DEFAULT_LIMIT, ZonedPage, checked_limit
 from ledger.queries.times import Day, Span, span_of
 
 _ALONE = "SELECT id, version FROM account WHERE id = %(root)s"
@@ -39,8 +39,8 @@ _OWN = """
   ) e"""
 
 # What an account used of somebody else's coins: a shared one of its master's. A sponsor's entry has a consumer as well,
-# but that one has paid itself, too, with its allotment, and sees only that. (A sponsor's charge names it as counterparty;
-# of a refund to the sponsor, the consumer's own entry stands in the same transaction, or in the charge that it reverses.)
+# but that one has paid itself, too, with its allotment, and sees only that. (A sponsor's entry names it as counterparty; of
+# a refund, it may be the charge's entry alone that does.)
 # In a subtree that its master belongs to, the entry is the master's line already.
 # (OFFSET 0 has each line's transaction and entries looked up by themselves: joined to all of them, a page takes seconds.)
 _DRAWN = """
@@ -55,8 +55,8 @@ _DRAWN = """
   AND NOT payer.path @> ARRAY[%(root)s::bigint]
   AND e.counterparty IS DISTINCT FROM e.consumer
   AND NOT EXISTS (
-    SELECT FROM entry own
-    WHERE own.transaction = ANY(ARRAY[t.id, t.reverses]) AND own.account = s.id
+    SELECT FROM entry charge
+    WHERE charge.transaction = t.reverses AND charge.counterparty = s.id AND charge.consumer = s.id
     OFFSET 0)
   AND {drawn}
     {newest_transactions}
@@ -100,7 +100,6 @@ WHERE e.transaction = %(transaction)s AND a.account = %(account)s AND e.version 
 # Keeps a LATERAL query from being merged into the query around it, which would compute its bounds for every entry.
 _APART = "OFFSET 0"
 _SEARCHED = ("t.item", "t.order_id", "t.reference", "t.note", r"array_to_string(t.devices, E'\n')")
-_IN_NUMBERS = frozenset("Tt-0123456789")
 
 
 class StatementLine(NamedTuple):
@@ -143,11 +142,10 @@ class Total(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Statement(Page[StatementLine]):
-    """A page of a statement; `totals` of a subtree only. Dates were taken, and are best shown, in `timezone`."""
+class Statement(ZonedPage[StatementLine]):
+    """A page of a statement; `totals` of a subtree only."""
 
     account: str
-    timezone: str
     totals: list[Total] | None
 
 
@@ -198,7 +196,7 @@ def statement(
     if chosen.subtree:
         query = _totals_of(named, where, span)
         totals = [Total(*row) for row in connection.execute(query, {**where.parameters, "root": named.id})]
-    return Statement(rows, following, named.account, named.timezone, totals)
+    return Statement(rows, following, named.timezone, named.account, totals)
 
 
 def _conditions(chosen: StatementFilter, span: Span) -> Conditions:
@@ -220,19 +218,18 @@ def _conditions(chosen: StatementFilter, span: Span) -> Conditions:
     if chosen.search:
         alike = [type_ for type_ in CATEGORY_OF if chosen.search.lower() in type_]
         where.parameters["alike"] = alike
-        number = (NUMBER,) if _IN_NUMBERS.issuperset(chosen.search) else ()
+        number = (NUMBER,) if may_be_number(chosen.search) else ()
         where.contains((*_SEARCHED, *number), chosen.search, otherwise="e.type = ANY(%(alike)s::text[])")
     return where
 
 
 def _lines_of(named: Named, subtree: bool, where: Conditions, span: Span, last: dict[str, Any] | None) -> str:
     """The newest of each account in scope, merged: no account needs to give more lines than the page has."""
-    own, drawn = [str(where)], [str(where)]
+    own, drawn = [str(where), *within(span)], [str(where)]
     if last is not None:
         older = "(e.time, e.transaction, e.account, e.version) < (%(time)s, %(transaction)s, %(payer)s, %(version)s)"
         own += [older, f"e.version <= {versions_up_to('%(just_after)s')}"]
         drawn += [older, "e.transaction <= %(transaction)s"]
-    _narrow(own, span)
     branches = _branches(
         named,
         subtree,
@@ -245,20 +242,12 @@ def _lines_of(named: Named, subtree: bool, where: Conditions, span: Span, last: 
 
 
 def _totals_of(named: Named, where: Conditions, span: Span) -> str:
-    own = [str(where)]
-    _narrow(own, span)
+    own = [str(where), *within(span)]
     apart = _APART if span != Span(None, None) else ""
     branches = _branches(
         named, True, own=own, drawn=[str(where)], newest_versions=apart, newest_transactions=apart
     )
     return _TOTALS.format(scope=_SUBTREE, branches=branches)
-
-
-def _narrow(own: list[str], span: Span) -> None:
-    if span.before is not None:
-        own.append(f"e.version <= {versions_up_to('%(before)s')}")
-    if span.since is not None:
-        own.append(f"e.version > {versions_before('%(since)s')}")
 
 
 def _branches(

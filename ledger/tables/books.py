@@ -133,6 +133,12 @@ entry = Table(
         postgresql_where=text("consumer IS NOT NULL AND counterparty IS DISTINCT FROM consumer"),
     ),
     Index("entry_transaction_idx", "transaction"),
+    Index(
+        "entry_allocation_idx",
+        "account",
+        "version",
+        postgresql_where=text("account > 0 AND type IN ('allocation', 'reclaim', 'credit_return')"),
+    ),
 )
 
 recharge_reference = Table(

@@ -177,7 +177,7 @@ subscription = Table(
     CheckConstraint("payment_method IN ('balance', 'manual')", name="payment_method"),
     CheckConstraint("status IN ('scheduled', 'active', 'past_due', 'suspended', 'canceled')", name="status"),
     Index("subscription_account_idx", "account"),
-    Index("subscription_goods_idx", "goods", postgresql_using="gin"),
+    Index("subscription_goods_idx", "goods", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     Index(
         "subscription_next_payment_at_idx",
         "next_payment_at",
@@ -220,6 +220,7 @@ bill = Table(
     CheckConstraint("status IN ('issued', 'confirmed')", name="status"),
     CheckConstraint("refunded BETWEEN 0 AND charged", name="refunded"),
     Index("bill_account_idx", "account", "period"),
+    Index("bill_period_idx", "period", "bill"),
 )
 
 bill_line = Table(

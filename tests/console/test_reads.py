@@ -6,10 +6,7 @@ import json
 import os
 import pty
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -17,21 +14,8 @@ import pytest
 from console.cli.reads import READS
 from console.cli.show import Manner, as_json, printable
 from tests import builders as a
+from tests.console.running import COMMAND, ROOT, Coins, coins_with, document
 from tests.desk import LedgerDesk
-
-# The verbs alone, with the exit codes that the command line gives to faults.
-COINS = """
-import sys
-import typer
-from console.cli import main
-from console.cli.reads import READS
-known = {command.name or command.callback.__name__ for command in main.app.registered_commands}
-for name, verb in READS.items():
-    if name not in known:
-        main.app.command(name)(verb)
-main.main()
-"""
-Coins = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +38,7 @@ def environment(module_database_url: str, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def coins(environment: dict[str, str]) -> Coins:
-    def run(
-        *arguments: str, without: Sequence[str] = (), **settings: str
-    ) -> subprocess.CompletedProcess[str]:
-        given = {name: value for name, value in environment.items() if name not in without}
-        return subprocess.run(
-            [sys.executable, "-c", COINS, *arguments],
-            env={**given, **settings},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=Path(__file__).parents[2],
-        )
-
-    return run
-
-
-def document(done: subprocess.CompletedProcess[str]) -> Any:
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return coins_with(environment)
 
 
 def test_a_balance_is_one_object(coins: Coins) -> None:
@@ -187,10 +153,10 @@ def test_what_people_typed_does_not_command_the_terminal(environment: dict[str, 
     # When it is drawn on a terminal
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-c", COINS, "accounts"],
+        [*COMMAND, "accounts"],
         env={**environment, "TERM": "xterm", "COLUMNS": "250"},
         stdout=theirs,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     ) as process:
         os.close(theirs)
         drawn = b""

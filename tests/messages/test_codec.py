@@ -10,6 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from messages.codec import Decoded, Invalid, Part, Unreadable, command_name, decode
+from messages.commands import COMMANDS
+from tests.messages.examples import GOOD as EXAMPLES
 
 GOOD: dict[str, Any] = {
     "specversion": "1.0",
@@ -192,12 +194,13 @@ def test_any_bytes_are_accounted_for(body: bytes) -> None:
     every_element_is_accounted_for(body)
 
 
+NAMES = ["devices", "cycle", "paid", "note", "details", "goods", "filters", "emails", "methods", "at"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from([*GOOD, *GOOD["data"], "devices", "cycle", "paid", "note", "x"]),
+            st.sampled_from([*GOOD, *GOOD["data"], *NAMES, "x"]),
             inner,
             max_size=5,
         )
@@ -215,7 +218,20 @@ def test_any_json_is_accounted_for(content: Any) -> None:
     st.dictionaries(
         st.sampled_from([*GOOD, "actor", "time", "expirytime", "partitionkey", "x"]), JSON, max_size=3
     ),
-    st.sampled_from(["TopUp", "Renewal", "OpenAccount", "PutPlan", "Refund", "Adjust"]),
+    st.sampled_from(list(COMMANDS)),
 )
 def test_any_envelope_is_accounted_for(changed: dict[str, Any], type_: str) -> None:
     every_element_is_accounted_for(encoded(**{"type": f"coins.{type_}.v1", **changed}))
+
+
+@given(st.sampled_from(list(EXAMPLES)), st.dictionaries(st.sampled_from(NAMES), JSON, min_size=1, max_size=2))
+def test_an_example_with_anything_in_it_is_accounted_for(type_: str, changed: dict[str, Any]) -> None:
+    every_element_is_accounted_for(encoded(type=f"coins.{type_}.v1", data={**EXAMPLES[type_], **changed}))
+
+
+@given(JSON)
+def test_details_are_kept_to_the_letter_or_refused(value: Any) -> None:
+    body = encoded(type="coins.PlaceOrder.v1", data={**EXAMPLES["PlaceOrder"], "details": {"a": value}})
+    (part,) = decode(body)
+    if isinstance(part, Decoded):
+        assert json.dumps(part.event.data.details) == json.dumps({"a": value})

@@ -15,7 +15,7 @@ from messages.errors import EdgeUnavailable, EventInvalid
 from messages.events import OUTCOMES, CommandApplied, CommandRejected
 from messages.publisher import Publisher, arrays, event
 from messages.reasons import Reason
-from tests.messages.test_fields import GOOD
+from tests.messages.examples import GOOD
 
 
 def fingerprint_of(type_: str, data: dict[str, Any], **envelope: Any) -> bytes:
@@ -34,6 +34,42 @@ def fingerprint_of(type_: str, data: dict[str, Any], **envelope: Any) -> bytes:
 
 FULL = {"account": "a", "amount": 5, "note": "n", "paid": {"currency": "EUR", "amount": "1.5"}}
 CYCLE = {"unit": "month", "count": 1}
+# Defaults, spelled out
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "PlaceOrder": {
+        "quantity": 1,
+        "pay": "now",
+        "method": "balance",
+        "details": {},
+        "plan": None,
+        "phone": None,
+    },
+    "PayOrder": {"method": None, "payer": None},
+    "CaptureHold": {"final": True, "amount": None},
+    "ActivatePostpaid": {"coefficient": None, "plan": None},
+    "Subscribe": {"goods": [], "payment_method": "balance", "start_at": None, "user": None},
+    "ChangeSubscription": {"plan": None, "goods": None, "payment_method": None},
+    "CancelSubscription": {"at": "period_end"},
+    "SetWarning": {"emails": [], "percent": None},
+    "RequestExport": {"filters": {}, "format": "xlsx"},
+    "Refund": {"amount": None, "order": None, "note": None},
+    "PowerOn": {"plan": None, "rate": None, "payer": None},
+    "PlaceHold": {"expires_at": None, "purpose": None},
+}
+NOON, ELSEWHERE = "2026-11-22T12:00:00Z", "2026-11-22T17:45:00.000+05:45"
+ALIKE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("PowerOn", {"at": NOON, "rate": "0.5"}, {"at": ELSEWHERE, "rate": "00.500000"}),
+    ("PowerOff", {"at": NOON}, {"at": ELSEWHERE}),
+    ("PlaceHold", {"expires_at": NOON}, {"expires_at": ELSEWHERE}),
+    ("Subscribe", {"start_at": NOON}, {"start_at": ELSEWHERE}),
+    ("ActivatePostpaid", {"coefficient": "1.5"}, {"coefficient": "1.50"}),
+    (
+        "PlaceOrder",
+        {"details": {"a": {"x": 1, "y": None}, "b": 2}},
+        {"details": {"b": 2, "a": {"y": None, "x": 1}}},
+    ),
+    ("RequestExport", {"filters": {"kind": "proxy"}}, {"filters": {"kind": "proxy", "status": None}}),
+]
 SAME: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("TopUp", FULL, dict(reversed(FULL.items()))),
     ("TopUp", FULL, {**FULL, "paid": {"amount": "1.5", "currency": "EUR"}}),
@@ -48,13 +84,36 @@ SAME: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {**GOOD["OpenAccount"], "funding": "own", "timezone": "UTC", "credit_limit": 0},
     ),
     ("PutPlan", {**GOOD["PutPlan"], "rate": "1"}, {**GOOD["PutPlan"], "rate": "1.0"}),
+    *((type_, GOOD[type_], {**GOOD[type_], **spelled_out}) for type_, spelled_out in DEFAULTS.items()),
+    *((type_, {**GOOD[type_], **one}, {**GOOD[type_], **other}) for type_, one, other in ALIKE),
     (
         "PutPlan",
         {**GOOD["PutPlan"], "cycle": CYCLE},
         {**GOOD["PutPlan"], "cycle": dict(reversed(CYCLE.items()))},
     ),
 ]
+OTHERWISE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("PlaceOrder", {"details": {}}, {"details": {"a": None}}),
+    ("PlaceOrder", {"details": {"a": 1}}, {"details": {"a": True}}),
+    ("PlaceOrder", {"details": {"a": 1}}, {"details": {"a": 1.0}}),
+    ("PlaceOrder", {"details": {"a": 1}}, {"details": {"a": "1"}}),
+    ("PlaceOrder", {"details": {"a": [1, 2]}}, {"details": {"a": [2, 1]}}),
+    ("PlaceOrder", {}, {"pay": "later"}),
+    ("PlaceOrder", {}, {"quantity": 2}),
+    ("CaptureHold", {}, {"final": False}),
+    ("CancelSubscription", {}, {"at": "now"}),
+    ("ChangeSubscription", {}, {"goods": []}),
+    ("Subscribe", {}, {"payment_method": "manual"}),
+    ("Subscribe", {"goods": ["a", "b"]}, {"goods": ["b", "a"]}),
+    ("ActivatePostpaid", {}, {"coefficient": "1"}),
+    ("ActivatePostpaid", {}, {"coefficient": "0"}),
+    ("PowerOff", {"at": NOON}, {"at": "2026-11-22T12:00:00.000001Z"}),
+    ("SetNotifications", {"enabled": True}, {"enabled": False}),
+    ("RequestExport", {}, {"format": "csv"}),
+    ("PutPaymentMethods", {"methods": []}, {"methods": ["card"]}),
+]
 DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    *((type_, {**GOOD[type_], **one}, {**GOOD[type_], **other}) for type_, one, other in OTHERWISE),
     ("TopUp", FULL, {**FULL, "amount": 6}),
     ("TopUp", FULL, {**FULL, "account": "A"}),
     ("TopUp", FULL, {**FULL, "note": "n "}),

@@ -262,7 +262,14 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("cancel_at IS NOT NULL"),
     )
-    op.create_index("subscription_goods_idx", "subscription", ["goods"], unique=False, postgresql_using="gin")
+    op.create_index(
+        "subscription_goods_idx",
+        "subscription",
+        ["goods"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+    )
     op.create_index(
         "subscription_next_payment_at_idx",
         "subscription",
@@ -336,6 +343,14 @@ def upgrade() -> None:
             comment="mails about warnings",
         ),
     )
+    op.create_index("bill_period_idx", "bill", ["period", "bill"], unique=False)
+    op.create_index(
+        "entry_allocation_idx",
+        "entry",
+        ["account", "version"],
+        unique=False,
+        postgresql_where=sa.text("account > 0 AND type IN ('allocation', 'reclaim', 'credit_return')"),
+    )
     op.alter_column("plan", "cycle_count", type_=sa.BigInteger())
     op.create_check_constraint(op.f("account_running_check"), "account", "running >= 0")
     op.create_check_constraint(op.f("account_settled_check"), "account", "settled >= 0")
@@ -347,6 +362,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("entry_allocation_idx", table_name="entry")
     op.alter_column("plan", "cycle_count", type_=sa.Integer())
     op.drop_column("account", "notifications")
     op.drop_column("account", "settled")

@@ -1,32 +1,21 @@
-"""What tests of queries have in common: a reader's connection, and an allotment for a sponsored customer."""
+"""What tests of queries have in common: a reader's connection, an allotment for a sponsored customer, a bill."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import psycopg
 import pytest
 
+from ledger.billing import issue
 from ledger.database import connect
+from tests import builders as a
 from tests.desk import LedgerDesk
 
 Grant = Callable[[str, int], None]
-
-GRANT = """
-WITH granted AS (
-  UPDATE account SET credit = credit + %(amount)s, version = version + 1, posted_at = %(now)s
-  WHERE account = %(account)s
-  RETURNING id, path, credit, version
-), posted AS (
-  INSERT INTO transaction (id, time, type, top, account, command_source, command_id)
-  SELECT nextval('transaction_key'), %(now)s, 'allocation', path[1], id, 'tests', 'grant-' || version FROM granted
-  RETURNING id
-)
-INSERT INTO entry (transaction, account, unit, amount, balance, version, top, type, time)
-SELECT posted.id, granted.id, 'allotment', %(amount)s, credit, version, path[1], 'allocation', %(now)s FROM posted, granted
-UNION ALL
-SELECT posted.id, -4, 'allotment', -%(amount)s, NULL, NULL, path[1], 'allocation', %(now)s FROM posted, granted"""
+Bill = Callable[[str, str], str]
 
 
 @pytest.fixture
@@ -39,10 +28,22 @@ def reader(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def grant(desk: LedgerDesk) -> Grant:
-    """Gives an allotment to a sponsored customer: posted straight to the tables."""
+    """Gives an allotment to a sponsored customer, from its parent."""
 
     def granted(account: str, amount: int) -> None:
-        desk.connection.execute(GRANT, {"account": account, "amount": amount, "now": desk.now})
-        desk.connection.commit()
+        desk.do(a.grant(account, amount, reseller=desk.account(account)["parent"]))
 
     return granted
+
+
+@pytest.fixture
+def bill_of(desk: LedgerDesk) -> Bill:
+    """Bills a customer for a month (yyyy-mm) that is over. Gives the bill's id."""
+
+    def billed(account: str, month: str) -> str:
+        bill = issue(desk.connection, account, date.fromisoformat(f"{month}-01"), desk.now)
+        desk.connection.commit()
+        assert bill is not None
+        return bill.bill
+
+    return billed

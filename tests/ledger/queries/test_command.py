@@ -34,6 +34,18 @@ def test_an_applied_command_is_told_with_its_transaction_and_its_message(
     assert json.loads(found.raw or "")["data"]["note"] == "für später"
 
 
+def test_of_two_transactions_of_a_command_the_charge_is_told(desk: LedgerDesk, reader: Reader) -> None:
+    # Given an order that was paid by another method: a recharge, then the charge
+    desk.do(a.enterprise())
+    said = desk.ask(a.order(method="wechat"), id="c-1", actor="li.na")
+    desk.all("DELETE FROM batch")
+
+    found = command(reader, SOURCE, "c-1")
+
+    assert (found.outcome, found.transaction) == ("applied", said.data.transaction)
+    assert (found.actor, found.accounts[0]["credit"]) == ("li.na", 0)
+
+
 def test_a_rejected_command_is_told_with_its_reason(desk: LedgerDesk, reader: Reader) -> None:
     desk.ask(a.top_up("nobody"), id="c-1")
 

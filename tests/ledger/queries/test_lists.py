@@ -167,6 +167,33 @@ def test_devices_are_chosen_by_account_expiry_and_search(onboarded: LedgerDesk, 
         chosen(reader, onboarded, expiring_within=-1)
 
 
+def test_a_device_names_the_live_subscription_that_pays_for_it(onboarded: LedgerDesk, reader: Reader) -> None:
+    # Given two that pay for soon, the other one due first; one for late, canceled; one for free's former owner
+    month, year = a.MONTHLY, a.YEARLY
+    onboarded.do(
+        a.plan("month", "renewal", price=1, cycle=month), a.plan("year", "renewal", price=1, cycle=year)
+    )
+    onboarded.do(
+        a.subscribe_devices("soon", id_="a-yearly", plan="year"),
+        a.subscribe_devices("dead", "soon", id_="b-monthly", plan="month"),
+        a.subscribe_devices("late", id_="c-ended", plan="month"),
+        a.cancel("c-ended"),
+        a.subscribe_devices("free", id_="d-north", account="north", plan="month"),
+        a.release("north", "free"),
+        a.onboarding("acme", "free"),
+        a.plan("pack", "package", price=1, cycle=month),
+        a.subscribe("e-pack", plan="pack", goods=["late"]),
+    )
+
+    found = {row.device: row.subscription for row in devices(reader, now=onboarded.now).rows}
+
+    assert found == {"dead": "b-monthly", "soon": "b-monthly", "late": None, "free": None}
+    # And one that ends with what is paid is live until then, but what goes on comes first
+    onboarded.do(a.cancel("b-monthly", at="period_end"))
+    found = {row.device: row.subscription for row in devices(reader, now=onboarded.now).rows}
+    assert (found["dead"], found["soon"]) == ("b-monthly", "a-yearly")
+
+
 def test_pages_of_devices_join_up(onboarded: LedgerDesk, reader: Reader) -> None:
     first = devices(reader, now=onboarded.now, limit=3)
     second = devices(reader, now=onboarded.now, limit=3, after=first.next)

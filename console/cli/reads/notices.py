@@ -1,0 +1,76 @@
+"""Verbs that read what was set and asked for: warnings, exports."""
+
+from __future__ import annotations
+
+import json as json_
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import typer
+
+from console.cli.processes import DataDir
+from console.cli.reads.options import After, Json, Limit, Ndjson, Search, reading
+from console.cli.show import Column, Manner, form_of, joined, write_rows
+
+
+def warnings(
+    account: Annotated[
+        list[str] | None, typer.Option("--account", metavar="ACCOUNT", help="About it.")
+    ] = None,
+    search: Search = None,
+    limit: Limit = 50,
+    after: After = None,
+    json: Json = False,
+    ndjson: Ndjson = False,
+    data: DataDir = None,
+) -> None:
+    """The custom warnings that were not removed. --search looks in id and e-mails. Times are UTC.
+
+    One fires when available falls below the amount, or below that percentage of the reference.
+
+    Example: coins warnings --account acme
+    """
+    from ledger.queries.warnings import warnings as find
+
+    form = form_of(json=json, ndjson=ndjson)
+    with reading(data) as (connection, settings):
+        page = find(connection, accounts=account or (), search=search, limit=limit, after=after)
+    manner = Manner(settings.scale)
+    columns = [
+        *map(Column, ("warning", "account", "set_by")),
+        *manner.amounts("amount"),
+        Column("percent", "{}%".format, right=True),
+        Column("emails", joined),
+        Column("set_at", manner.time),
+    ]
+    write_rows(form, page.rows, columns, following=page.next)
+
+
+def exports(
+    account: Annotated[list[str] | None, typer.Option("--account", metavar="ACCOUNT")] = None,
+    search: Search = None,
+    limit: Limit = 50,
+    after: After = None,
+    json: Json = False,
+    ndjson: Ndjson = False,
+    data: DataDir = None,
+) -> None:
+    """The exports that were asked for, newest first, and how far each is. --search looks in id and report. Times are UTC.
+
+    Example: coins exports --account acme --json
+    """
+    from ledger.queries.exports import exports as find
+
+    form = form_of(json=json, ndjson=ndjson)
+    with reading(data) as (connection, settings):
+        page = find(connection, accounts=account or (), search=search, limit=limit, after=after)
+    columns = [
+        *map(Column, ("export", "account", "report")),
+        Column("filters", lambda filters: json_.dumps(filters, ensure_ascii=False) if filters else ""),
+        *map(Column, ("format", "state")),
+        Column("requested_at", Manner(settings.scale).time),
+    ]
+    write_rows(form, page.rows, columns, following=page.next)
+
+
+VERBS: Final[dict[str, Callable[..., None]]] = {"warnings": warnings, "exports": exports}

@@ -1,0 +1,111 @@
+"""Verbs that read orders: orders, order."""
+
+from __future__ import annotations
+
+import json as json_
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+
+from console.cli.processes import DataDir
+from console.cli.reads.options import After, From, Json, Limit, Ndjson, Search, To, reading
+from console.cli.show import Column, Form, Manner, form_of, say, write_fields, write_json, write_rows
+
+
+def orders(
+    account: Annotated[
+        list[str] | None, typer.Option("--account", metavar="ACCOUNT", help="Placed by it.")
+    ] = None,
+    from_: From = None,
+    to: To = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="package, proxy, phone.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option("--status", help="pending_payment, running, completed, canceled.")
+    ] = None,
+    product: Annotated[list[str] | None, typer.Option("--product")] = None,
+    phone: Annotated[list[str] | None, typer.Option("--phone")] = None,
+    search: Search = None,
+    limit: Limit = 50,
+    after: After = None,
+    json: Json = False,
+    ndjson: Ndjson = False,
+    data: DataDir = None,
+) -> None:
+    """The orders of packages, proxies and cloud phones, newest first. --search looks in product and number.
+
+    Flags that choose may be repeated. Dates are whole days on which orders were placed, both included: in the account's
+    zone where one --account is given, else in UTC. `number` is the transaction that charged the order.
+
+    Examples: coins orders --account acme --from 2026-11-01 --to 2026-11-30
+
+    coins orders --status pending_payment --kind package --json
+    """
+    from ledger.queries.orders import OrderFilter
+    from ledger.queries.orders import orders as find
+    from ledger.queries.times import parse_day
+
+    form = form_of(json=json, ndjson=ndjson)
+    chosen = OrderFilter(
+        accounts=account or (),
+        since=parse_day(from_, flag="--from"),
+        until=parse_day(to, flag="--to"),
+        kinds=kind or (),
+        statuses=status or (),
+        products=product or (),
+        phones=phone or (),
+        search=search,
+    )
+    with reading(data) as (connection, settings):
+        page = find(connection, chosen, limit=limit, after=after)
+    manner = Manner(settings.scale, page.timezone)
+    columns = [
+        *map(Column, ("order", "number", "kind", "product", "account", "status")),
+        *manner.amounts("amount", "refunded"),
+        *map(Column, ("method", "payer", "phone")),
+        Column("created_at", manner.time),
+        Column("paid_at", manner.time),
+    ]
+    write_rows(form, page.rows, columns, following=page.next, timezone=page.timezone)
+    if form is Form.PERSON:
+        say(f"times in {page.timezone}")
+
+
+def order(
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    json: Json = False,
+    ndjson: Ndjson = False,
+    data: DataDir = None,
+) -> None:
+    """One order with everything about it. A cloud phone's order goes by its session, a cycle's by <subscription>/<cycle>.
+
+    While a phone runs, minutes and running fee are so far.
+
+    Examples: coins order o-4711
+
+    coins order pro-7/2 --json
+    """
+    from ledger.queries.named import account_named
+    from ledger.queries.orders import order as find
+
+    form = form_of(json=json, ndjson=ndjson)
+    with reading(data) as (connection, settings):
+        found = find(connection, id_, now=datetime.now(UTC))
+        zone = account_named(connection, found.account).timezone
+    if form is not Form.PERSON:
+        write_json(found)
+        return
+    manner = Manner(settings.scale, zone)
+    show: dict[str, Callable[[Any], str]] = {
+        **dict.fromkeys(("amount", "refunded", "running_fee", "price"), manner.amount),
+        **dict.fromkeys(
+            ("created_at", "paid_at", "canceled_at", "power_up_at", "power_down_at"), manner.time
+        ),
+        "details": lambda details: json_.dumps(details, ensure_ascii=False) if details else "",
+    }
+    write_fields((Column(name, show.get(name, str)), value) for name, value in found._asdict().items())
+    say(f"times in {zone}")
+
+
+VERBS: Final[dict[str, Callable[..., None]]] = {"orders": orders, "order": order}

@@ -1,0 +1,106 @@
+"""The verb that reads statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from console.cli.processes import DataDir
+from console.cli.reads.options import After, From, Json, Limit, Ndjson, Search, To, reading
+from console.cli.show import Column, Form, Manner, form_of, joined, say, write_rows
+
+if TYPE_CHECKING:
+    from ledger.queries.statement import Statement, StatementFilter
+
+
+def statement(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT")],
+    from_: From = None,
+    to: To = None,
+    type_: Annotated[
+        list[str] | None,
+        typer.Option("--type", help="As in the column; `transfer` means both directions."),
+    ] = None,
+    category: Annotated[
+        list[str] | None, typer.Option("--category", help="Recharge, System, Expense.")
+    ] = None,
+    item: Annotated[list[str] | None, typer.Option("--item")] = None,
+    device: Annotated[list[str] | None, typer.Option("--device", help="A device, or a phone.")] = None,
+    order: Annotated[list[str] | None, typer.Option("--order")] = None,
+    actor: Annotated[list[str] | None, typer.Option("--actor", help="The person behind it.")] = None,
+    subtree: Annotated[
+        bool, typer.Option("--subtree", help="With every account below, and totals by unit.")
+    ] = False,
+    search: Search = None,
+    limit: Limit = 50,
+    after: After = None,
+    json: Json = False,
+    ndjson: Ndjson = False,
+    data: DataDir = None,
+) -> None:
+    """What was posted to an account, newest first. Dates are whole days in the account's zone, both included.
+
+    Flags that choose may be repeated. --search looks in item, type, number, order, reference, note and device. A shared
+    account's statement shows what it used, and who paid.
+
+    Examples: coins statement acme --from 2026-11-01 --to 2026-11-30
+
+    coins statement acme --subtree --type transfer --search Q1 --json
+    """
+    from ledger.queries.statement import StatementFilter
+    from ledger.queries.statement import statement as find
+    from ledger.queries.times import parse_day
+
+    form = form_of(json=json, ndjson=ndjson)
+    chosen = StatementFilter(
+        since=parse_day(from_, flag="--from"),
+        until=parse_day(to, flag="--to"),
+        types=type_ or (),
+        categories=category or (),
+        items=item or (),
+        devices=device or (),
+        orders=order or (),
+        actors=actor or (),
+        subtree=subtree,
+        search=search,
+    )
+    with reading(data) as (connection, settings):
+        found = find(connection, account, chosen, limit=limit, after=after)
+    _show_statement(form, found, chosen, Manner(settings.scale, found.timezone))
+
+
+def _show_statement(form: Form, found: Statement, chosen: StatementFilter, manner: Manner) -> None:
+    totals = {} if found.totals is None else {"totals": found.totals}
+    write_rows(
+        form,
+        found.rows,
+        [
+            *([Column("account")] if chosen.subtree else []),
+            Column("time", manner.time),
+            Column("number"),
+            Column("type"),
+            Column("item"),
+            Column("devices", joined),
+            *manner.amounts("amount", "balance"),
+            *([Column("unit")] if any(line.unit != "coin" for line in found.rows) else []),
+            Column("counterparty"),
+            Column("consumer"),
+            Column("paid_by"),
+            Column("order"),
+            Column("note"),
+            Column("actor"),
+        ],
+        following=found.next,
+        account=found.account,
+        timezone=found.timezone,
+        **totals,
+    )
+    if form is Form.PERSON:
+        say(f"times in {found.timezone}")
+        for total in found.totals or ():
+            say(f"{total.lines:,} lines in all, {manner.amount(total.amount)} {total.unit}")
+
+
+VERBS: Final[dict[str, Callable[..., None]]] = {"statement": statement}

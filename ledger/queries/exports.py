@@ -1,0 +1,62 @@
+"""The list of exports that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from ledger.errors import QueryInvalid
+from ledger.queries.conditions import Conditions, usable
+from ledger.queries.named import accounts_named
+from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
+
+_LIST = """
+SELECT x.export, a.account, x.report, x.filters::json, x.format, x.state, x.requested_at
+FROM export x
+JOIN account a ON a.id = x.account
+WHERE {conditions}
+ORDER BY x.requested_at DESC, x.export DESC
+LIMIT %(rows)s"""
+
+_LAST = "SELECT requested_at, export FROM export WHERE export = %(export)s"
+
+
+class ExportRow(NamedTuple):
+    """An export of a list: `report` is the list's name, `filters` what was chosen of it, `state` how far it is."""
+
+    export: str
+    account: str
+    report: str
+    filters: dict[str, Any]
+    format: str
+    state: str
+    requested_at: datetime
+
+
+def exports(
+    connection: psycopg.Connection[Any],
+    *,
+    accounts: Sequence[str] = (),
+    search: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+    after: str | None = None,
+) -> Page[ExportRow]:
+    """Exports, newest first; `search` in id and report. The cursor is the last one's id. Raises NotFound, QueryInvalid."""
+    where = Conditions()
+    where.of_accounts("x.account", [one.id for one in accounts_named(connection, accounts)])
+    where.contains(("x.export", "x.report"), search)
+    if after is not None:
+        last = connection.execute(_LAST, {"export": usable(after, "--after")}).fetchone()
+        if last is None:
+            raise QueryInvalid(
+                f"--after: there is no export {after!r}; give the cursor that the page before ended with"
+            )
+        where.add("(x.requested_at, x.export) < (%(last_at)s, %(last_id)s)", last_at=last[0], last_id=last[1])
+    found = connection.execute(
+        _LIST.format(conditions=where), {**where.parameters, "rows": checked_limit(limit) + 1}
+    ).fetchall()
+    rows = [ExportRow(*row) for row in found[:limit]]
+    return Page(rows, rows[-1].export if len(found) > limit else None)
