@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,11 +11,13 @@ import psycopg
 from ledger import outcome
 from ledger.errors import NotFound
 from ledger.model import CHARGES
+from ledger.queries.entries import versions_before
 from ledger.records import Bill
 from ledger.rows import KINDS
 from ledger.store import publish
 from messages.events import EventType
 
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # Whoever charges or refunds the account waits until the bill is committed.
 _ACCOUNT = """
 SELECT a.id, a.funding, a.timezone, top.account
@@ -23,16 +25,22 @@ FROM account a JOIN account top ON top.id = a.path[1]
 WHERE a.account = %s
 FOR NO KEY UPDATE OF a"""
 
+_LAST = "SELECT max(begins_at) FROM bill WHERE account = %s"
 # A charge may have been posted just after its month was billed, under a time just before: it comes onto the next bill.
 # More than one bill back there can be none.
-_LINES = """
+_LINES = f"""
 INSERT INTO bill_line (transaction, bill, amount)
 SELECT e.transaction, %(bill)s, -e.amount
-FROM entry e
-WHERE e.account = %(account)s AND e.account > 0 AND e.unit = 'allotment' AND e.type = ANY(%(charges)s::text[])
-  AND e.time < %(ends_at)s
-  AND e.time >= coalesce((SELECT max(b.begins_at) FROM bill b WHERE b.account = %(account)s), '-infinity')
-  AND NOT EXISTS (SELECT FROM bill_line l WHERE l.transaction = e.transaction)
+FROM account s
+CROSS JOIN LATERAL (
+  SELECT e.transaction, e.amount
+  FROM entry e
+  WHERE e.account = s.id AND e.account > 0 AND e.unit = 'allotment' AND e.type = ANY(%(charges)s::text[])
+    AND e.time < %(ends_at)s AND e.time >= %(since)s
+    AND e.version > {versions_before("%(since)s")}
+    AND NOT EXISTS (SELECT FROM bill_line l WHERE l.transaction = e.transaction)
+) e
+WHERE s.id = %(account)s
 RETURNING transaction, amount"""
 _REFUNDED = "SELECT coalesce(sum(r.amount), 0)::bigint FROM returned r WHERE r.transaction = ANY(%s::int8[])"
 
@@ -68,9 +76,16 @@ def issue(connection: psycopg.Connection[Any], account: str, month: date, now: d
     known = connection.execute("SELECT FROM bill WHERE bill = %s", (id_,)).fetchone()
     if funding != "sponsored" or known is not None:
         return None
+    (since,) = connection.execute(_LAST, (key,)).fetchone() or (None,)
     lines = connection.execute(
         _LINES,
-        {"bill": id_, "account": key, "charges": [type_.value for type_ in CHARGES], "ends_at": ends_at},
+        {
+            "bill": id_,
+            "account": key,
+            "charges": [type_.value for type_ in CHARGES],
+            "since": since or BEGINNING,
+            "ends_at": ends_at,
+        },
     ).fetchall()
     if not lines:
         return None

@@ -29,3 +29,7 @@ class NotFound(LedgerError):
 
 class QueryInvalid(LedgerError):
     """A filter or a cursor cannot be used; the message names it and says what to do."""
+
+
+class TooMuchAtOnce(Exception):
+    """Some commands want more rows than should be held in memory at once; half of them may not."""

@@ -18,7 +18,7 @@ from ledger.batch import Batch, Delivery, Handled, Item
 from ledger.book import Book, Origin
 from ledger.dead_letters import INVALID, UNREADABLE, DeadLetter
 from ledger.decide import Wanted, decide, needs
-from ledger.errors import BatchRaced
+from ledger.errors import BatchRaced, TooMuchAtOnce
 from ledger.faults import Fault, classify
 from ledger.fence import LEASE_SECONDS, Claim, claim, record_crashes, renew
 from ledger.model import Applied
@@ -48,6 +48,12 @@ def handle(connection: psycopg.Connection[Any], batch: Batch, now: datetime) -> 
     work.decide_all(work.items)
     work.write()
     return work.handled
+
+
+def _halves(items: list[Item]) -> list[list[Item]]:
+    """The second half, then the first: the last one is taken next."""
+    middle = len(items) // 2
+    return [items[middle:], items[:middle]]
 
 
 class _Void(Exception):
@@ -130,6 +136,9 @@ class _Work:
                 self._decide(some)
             except BatchRaced:
                 raise
+            except TooMuchAtOnce:
+                self._undo(some)
+                waiting += _halves(some)
             except _Void as void:
                 self._undo(some)
                 at = some.index(void.item)
@@ -144,8 +153,8 @@ class _Work:
                         raise
                 if len(some) == 1:
                     self._crash(some[0], error)
-                middle = len(some) // 2
-                waiting += [some[middle:], some[:middle]] if middle else []
+                else:
+                    waiting += _halves(some)
 
     def _decide(self, items: list[Item]) -> None:
         """Decide the items against what the ledger holds, and store it. Raises _Void where that cannot be all of them."""

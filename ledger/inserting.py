@@ -33,7 +33,7 @@ class Columns:
         self._update = f"UPDATE {table} r SET {changed} {given} WHERE {alike}"
         self._copy = f"COPY {table} ({names}) FROM STDIN (FORMAT binary)"
         self._copied_types = [_copied(type_) for type_ in self._types]
-        self._texts = self._types.index("text[]") if "text[]" in self._types else None
+        self._texts = [place for place, type_ in enumerate(self._types) if type_ == "text[]"]
 
     def insert(self, connection: psycopg.Connection[Any], rows: Iterable[Sequence[Any]]) -> None:
         """Few rows, queued on the connection's pipeline; nothing where there are none."""
@@ -58,7 +58,7 @@ class Columns:
         listed = list(rows)
         if not listed:
             return
-        if (place := self._texts) is not None:
+        for place in self._texts:
             listed = [(*row[:place], _binary_texts(row[place]), *row[place + 1 :]) for row in listed]
         with connection.cursor().copy(self._copy) as copy:
             copy.set_types(self._copied_types)

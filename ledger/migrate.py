@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from alembic import command
@@ -16,6 +17,7 @@ from ledger.errors import DatabaseUnavailable
 
 MIGRATION_LOCK = 0x636F696E73
 LOCK_TIMEOUT_SECONDS = 5
+POLL_SECONDS = 0.1
 MONTHS_AHEAD = 24
 
 
@@ -40,7 +42,7 @@ def migrate(url: str, *, partitions: int = 1) -> list[str]:
 
 
 def _migrate(connection: Connection, partitions: int) -> list[str]:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    _take_turns(connection)
     try:
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
         connection.commit()
@@ -63,6 +65,13 @@ def _migrate(connection: Connection, partitions: int) -> list[str]:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
         connection.commit()
+
+
+def _take_turns(connection: Connection) -> None:
+    """Wait until nobody else migrates. Not within a statement: an index that is built beside the traffic waits for those."""
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
+        connection.rollback()
+        time.sleep(POLL_SECONDS)
 
 
 def create_months(connection: Connection, now: datetime) -> None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, NamedTuple
 
+# As the column is: all others are bigint.
+Int4 = int
+
 
 class Burden(NamedTuple):
     """What something that is open lays on accounts.
@@ -47,7 +50,7 @@ class Plan(Row):
     price: int | None
     rate: str | None
     cycle_unit: str | None
-    cycle_count: int | None
+    cycle_count: Int4 | None
     coefficient: str | None
 
 
@@ -126,9 +129,7 @@ class Hold(Row):
 
     @property
     def burden(self) -> Burden:
-        if self.state != "open":
-            return NOTHING
-        return Burden((), involved(self.account, self.payer, self.sponsor), self.remaining, paying(self))
+        return _freezing(self) if self.state == "open" else NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,7 @@ class Resource(Row):
 
     @property
     def burden(self) -> Burden:
-        if self.state != "active":
-            return NOTHING
-        return Burden((), involved(self.account, self.payer, self.sponsor), self.remaining, paying(self))
+        return _freezing(self) if self.state == "active" else NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +214,7 @@ class Session(Row):
     def burden(self) -> Burden:
         if self.power_down_at is not None:
             return NOTHING
-        return Burden((), involved(self.account, self.payer, self.sponsor))
+        return Burden((), _involved(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,12 +331,13 @@ class Export(Row):
     requested_at: datetime
 
 
-def involved(account: int, payer: int, sponsor: int | None) -> tuple[int, ...]:
+def _involved(row: Hold | Resource | Session) -> tuple[int, ...]:
     """Everybody whom it concerns, each once."""
-    found = (account,) if payer == account else (account, payer)
-    return found if sponsor is None else (*found, sponsor)
+    found = (row.account,) if row.payer == row.account else (row.account, row.payer)
+    return found if row.sponsor is None else (*found, row.sponsor)
 
 
-def paying(row: Hold | Resource) -> tuple[int, ...]:
-    """Where it is frozen: at the payer, and at the sponsor where there is one."""
-    return (row.payer,) if row.sponsor is None else (row.payer, row.sponsor)
+def _freezing(row: Hold | Resource) -> Burden:
+    """Frozen at the payer, and at the sponsor where there is one."""
+    at = (row.payer,) if row.sponsor is None else (row.payer, row.sponsor)
+    return Burden((), _involved(row), row.remaining, at)

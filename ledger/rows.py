@@ -37,12 +37,12 @@ from ledger.records import (
 Leads = Iterable[tuple[type[Row], Any]]
 
 
-_TYPES = {"str": "text", "int": "int8", "datetime": "timestamptz", "list[str]": "text[]"}
+_TYPES = {"str": "text", "int": "int8", "Int4": "int4", "datetime": "timestamptz", "list[str]": "text[]"}
 
 
 @dataclass(frozen=True)
 class RowKind:
-    """A table of rows: its columns are called as the fields of the row are.
+    """A table of rows. Where they are written, its columns are called as the fields of the row are.
 
     key: the columns that a row is found by; by default the first.
     owners: the accounts that a row belongs to. Commands name it by its id alone, so that it is looked at before anything is
@@ -125,8 +125,15 @@ FROM unnest(%s::text[], %s::text[]) AS k(method, reference)
 JOIN recharge_reference r ON r.reference = k.reference AND r.method = k.method
 ORDER BY r.top, r.method, r.reference FOR NO KEY UPDATE OF r"""
 
-# All of them, whichever are asked for: which country an account is in is not known before it is loaded.
-PAYMENT_METHODS = "SELECT country, methods FROM payment_methods WHERE %s::text[] IS NOT NULL"
+# By a country, by an account that is in it, or by an order of such an account: whatever the command names.
+PAYMENT_METHODS = """
+WITH named AS (SELECT unnest(%s::text[]) AS id)
+SELECT m.country, m.methods
+FROM payment_methods m
+WHERE m.country IN (
+  SELECT id FROM named
+  UNION SELECT a.country FROM named JOIN account a ON a.account = named.id
+  UNION SELECT a.country FROM named JOIN orders o ON o.order_id = named.id JOIN account a ON a.id = o.account)"""
 
 
 def _account(row: Any) -> tuple[int | None, ...]:

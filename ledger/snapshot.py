@@ -19,12 +19,14 @@ from ledger.arrays import columns, literal
 from ledger.batch import Item
 from ledger.book import Book
 from ledger.decide import Wanted
-from ledger.errors import BatchRaced
+from ledger.errors import BatchRaced, TooMuchAtOnce
 from ledger.model import Account
 from ledger.records import Row
 from ledger.rows import KINDS, Leads, RowKind
 
 _ATTEMPTS = 5
+# Of what a hundred subscriptions pay for there may be 50,000 devices; with more, sessions would seem idle, and grow large.
+MAX_ROWS = 50_000
 
 _ACCOUNT_COLUMNS = """a.id, a.account, a.parent, a.path, a.kind, a.name, a.funding, a.state, a.credit, a.credit_limit,
        a.frozen, a.reference, a.version, a.posted_at, a.running, a.settled, a.notifications, a.draws_from, a.sponsor,
@@ -131,8 +133,10 @@ class Snapshot(NamedTuple):
 
 
 def load(connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wanted) -> Snapshot:
-    """Everything that is wanted for the items, locked until the transaction ends. Raises BatchRaced."""
+    """Everything that is wanted for the items, locked until the transaction ends. Raises BatchRaced, TooMuchAtOnce."""
     owners = _look(connection, wanted)
+    if len(items) > 1 and sum(map(len, wanted.rows.values())) > MAX_ROWS:
+        raise TooMuchAtOnce(f"{len(items)} commands want more than {MAX_ROWS:,} rows")
     directory = _directories.setdefault(connection, Directory())
     before: list[int] | None = None
     for _ in range(_ATTEMPTS):

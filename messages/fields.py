@@ -162,7 +162,7 @@ Amount = Annotated[Integer, Field(ge=1, le=MAX_AMOUNT)]
 AmountOrZero = Annotated[Integer, Field(ge=0, le=MAX_AMOUNT)]
 SignedAmount = Annotated[Integer, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT), AfterValidator(_not_zero)]
 Quantity = Annotated[Integer, Field(ge=1, le=10_000)]
-CycleNumber = Annotated[Integer, Field(ge=1, le=1_000_000)]
+CycleNumber = Annotated[Integer, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 DeviceId = Annotated[str, StringConstraints(pattern=DEVICE_PATTERN)]

@@ -50,9 +50,15 @@ class EdgeBatch:
 
 
 def _weight(part: Part) -> int:
-    """How much of a batch a part takes up: a command with hundreds of devices is as much work as many commands."""
-    devices = getattr(part.event.data, "devices", None) if isinstance(part, Decoded) else None
-    return 1 + len(devices) // DEVICES_A_COMMAND if devices else 1
+    """How much of a batch a part takes up: a command with hundreds of devices is as much work as many commands.
+
+    How many a subscription pays for is not known here: `ledger.handle` divides what is too much.
+    """
+    if not isinstance(part, Decoded):
+        return 1
+    command = part.event.data
+    devices = getattr(command, "devices", None) or getattr(command, "goods", None) or ()
+    return 1 + len(devices) // DEVICES_A_COMMAND
 
 
 class PartitionConsumer(Consumer):

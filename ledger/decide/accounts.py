@@ -19,6 +19,7 @@ from ledger.model import (
     Rejected,
     State,
 )
+from ledger.records import PaymentMethods
 from messages.commands import (
     CloseAccount,
     OpenAccount,
@@ -33,6 +34,8 @@ from messages.reasons import Reason
 def _needs_open(command: OpenAccount, wanted: Wanted) -> None:
     wanted.accounts.update((command.account, command.parent))
     wanted.new_accounts += 1
+    if command.country:
+        wanted.row(PaymentMethods, command.country)
     if command.funding != "own":
         wanted.lineages.add(command.parent)
 
@@ -95,6 +98,8 @@ def _not_under(what: str, parent: Account) -> Rejected:
 
 def _needs_update(command: UpdateAccount, wanted: Wanted) -> None:
     wanted.accounts.add(command.account)
+    if command.country:  # for what is paid by the account in the same batch
+        wanted.row(PaymentMethods, command.country)
     if command.funding is not None:
         wanted.subtrees.add(command.account)
         wanted.lineages.add(command.account)

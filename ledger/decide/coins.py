@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from ledger.decide.charges import Payers, beyond_counting
 from ledger.decide.checks import closed, contact, missing, own_coins, suspended, too_much
 from ledger.decide.methods import needs_method, not_available
 from ledger.decide.past import no_transaction, past_transaction
@@ -27,7 +28,7 @@ from messages.reasons import Reason
 
 def _needs_top_up(command: TopUp, wanted: Wanted) -> None:
     wanted.accounts.add(command.account)
-    needs_method(command.method, wanted)
+    needs_method(command.method, command.account, wanted)
     if command.reference:
         wanted.row(RechargeReference, (command.method, command.reference))
 
@@ -87,6 +88,8 @@ def _reverse_top_up(command: ReverseTopUp, ledger: Ledger, now: datetime) -> Dec
     if ledger.get(Returned, past.transaction) is not None:
         return Rejected(Reason.NOT_REFUNDABLE, f"{command.transaction} has been taken back already.")
     ((_, _, amount),) = past.postings
+    if refused := beyond_counting(Payers(account, account, None), amount):
+        return refused
     changes: tuple[Returned | RechargeReference, ...] = (Returned(past.transaction, amount),)
     if past.reference and past.method:
         changes += (RechargeReference(past.top, past.method, past.reference, None),)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ledger.decide.charges import charge, payers_of, plan_for, price_of, short_of, total_of
-from ledger.decide.devices import cycle_of, no_device
+from ledger.decide.devices import cycle_of, no_device, too_long
 from ledger.decide.orders import COMPLETED
 from ledger.decide.rule import Ledger
 from ledger.model import (
@@ -87,8 +87,22 @@ def _next_period(subscription: Subscription, cycle: Cycle) -> Period | Rejected:
             anchor_no -= 1
             begins, ends = _period(anchor, cycle, number - anchor_no, subscription.zone)
     except OverflowError as error:
-        return _too_long(error)
+        return too_long(error)
     return Period(begins, ends, anchor, anchor_no)
+
+
+def kind_of_plan(plan: Plan) -> str:
+    """The kind of subscription that a plan is for."""
+    return DEVICE if plan.kind == "renewal" else plan.kind
+
+
+def last_period(subscription: Subscription) -> tuple[datetime | None, datetime | None]:
+    """The period that was paid last; nothing where none was."""
+    if subscription.paid_until is None:
+        return None, None
+    cycle = Cycle(subscription.cycle_unit, subscription.cycle_count)
+    n = subscription.paid_cycles - subscription.anchor_no
+    return nth(subscription.anchor, cycle, n, subscription.zone), subscription.paid_until
 
 
 def _period(anchor: datetime, cycle: Cycle, n: int, zone: str) -> tuple[datetime, datetime]:
@@ -133,7 +147,7 @@ def pay_cycle(
     number = subscription.paid_cycles + 1
     paid = replace(
         subscription,
-        status=_status_when_paid(subscription.status, period.ends_at, now),
+        status=_status_when_paid(subscription, period.ends_at, now),
         anchor=period.anchor,
         anchor_no=period.anchor_no,
         cycle_unit=terms.cycle.unit,
@@ -180,11 +194,13 @@ def pay_cycle(
     )
 
 
-def _status_when_paid(status: str, paid_until: datetime, now: datetime) -> str:
-    """Paying revives it: past due where there is still more to be paid for."""
+def _status_when_paid(subscription: Subscription, paid_until: datetime, now: datetime) -> str:
+    """Paying revives it: past due where there is still more to be paid for. Paid ahead of its start it waits for that."""
+    if subscription.start_at > now:
+        return SCHEDULED
     if paid_until > now:
         return ACTIVE
-    return PAST_DUE if status in (PAST_DUE, SUSPENDED) else ACTIVE
+    return PAST_DUE if subscription.status in (PAST_DUE, SUSPENDED) else ACTIVE
 
 
 def _moved(
@@ -201,13 +217,9 @@ def _moved(
             try:
                 until = nth(device.paid_until, cycle, 1, subscription.zone)
             except OverflowError as error:
-                return _too_long(error)
+                return too_long(error)
         moved.append(replace(device, paid_until=until))
     return moved
-
-
-def _too_long(error: OverflowError) -> Rejected:
-    return Rejected(Reason.INVALID_TIME, f"It would be paid for too long: {error}.")
 
 
 def _order_of(subscription: Subscription, id_: str, terms: Terms, now: datetime) -> Order:

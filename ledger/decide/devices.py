@@ -119,7 +119,12 @@ def _moved_on(moment: datetime, cycle: Cycle | None, account: Account) -> dateti
     try:
         return nth(moment, cycle, 1, account.timezone)
     except OverflowError as error:
-        return Rejected(Reason.INVALID_TIME, f"It would be paid for too long: {error}.")
+        return too_long(error)
+
+
+def too_long(error: OverflowError) -> Rejected:
+    """What is paid for beyond the years that can be counted."""
+    return Rejected(Reason.INVALID_TIME, f"It would be paid for too long: {error}.")
 
 
 def no_device(id_: str, account: Account) -> Rejected:

@@ -13,10 +13,10 @@ from messages.reasons import Reason
 OFFLINE = "offline"
 
 
-def needs_method(method: str, wanted: Wanted) -> None:
-    """What it takes to check a method, of whichever country the account will be."""
+def needs_method(method: str, payer: str, wanted: Wanted) -> None:
+    """What it takes to check a method: the list of the country that `payer`, an account or an order of one, is in."""
     if method != OFFLINE:
-        wanted.row(PaymentMethods, method)
+        wanted.row(PaymentMethods, payer)
 
 
 def not_available(account: Account, method: str, ledger: Ledger) -> Rejected | None:
@@ -28,7 +28,7 @@ def not_available(account: Account, method: str, ledger: Ledger) -> Rejected | N
         return None
     return Rejected(
         Reason.PAYMENT_METHOD_NOT_AVAILABLE,
-        f"In {account.country} one cannot pay by {method}; choose {', '.join([*allowed.methods, OFFLINE])}.",
+        f"In {account.country} one cannot pay by {method}; choose {', '.join(dict.fromkeys([*allowed.methods, OFFLINE]))}.",
     )
 
 

@@ -35,8 +35,10 @@ def _needs_place(command: PlaceOrder, wanted: Wanted) -> None:
     if command.plan:
         wanted.row(Plan, command.plan)
     if command.method != BALANCE:
-        needs_method(command.method, wanted)
         wanted.two_transactions += 1
+    if command.method != BALANCE or command.pay is Pay.LATER:
+        # Paid later, it may be in the same batch, where nobody finds the account by its order yet.
+        needs_method(command.method, command.account, wanted)
 
 
 def _place(command: PlaceOrder, ledger: Ledger, now: datetime) -> Decision:
@@ -124,8 +126,8 @@ def _transaction(account: Account, order: Order, legs: tuple[Leg, ...]) -> Trans
 
 def _needs_pay(command: PayOrder, wanted: Wanted) -> None:
     wanted.row(Order, command.order)
-    # Whether the order itself says by which method is known only when it is loaded.
-    needs_method(command.method or "", wanted)
+    # Whether it takes another method than balance may stand in the order alone.
+    needs_method(command.method or "", command.order, wanted)
     wanted.two_transactions += 1
 
 

@@ -18,7 +18,7 @@ from ledger.decide.charges import (
 from ledger.decide.checks import closed, missing, own_coins
 from ledger.decide.rule import Ledger, Rule, Wanted
 from ledger.fees import times
-from ledger.model import Applied, Decision, Rejected, Transaction, TransactionType
+from ledger.model import MAX_BALANCE, Applied, Decision, Rejected, Transaction, TransactionType
 from ledger.records import Plan, Resource
 from messages.commands import ActivatePostpaid, ReportUsage, TerminatePostpaid
 from messages.fields import MAX_AMOUNT
@@ -90,6 +90,11 @@ def _report(command: ReportUsage, ledger: Ledger, now: datetime) -> Decision:
         return refused
     if refused := beyond_counting(payers, command.amount):
         return refused
+    used = resource.used + command.amount
+    if used > MAX_BALANCE:
+        return Rejected(
+            Reason.AMOUNT_TOO_LARGE, f"{resource.resource} would have used more than {MAX_BALANCE:,}."
+        )
     freed = min(command.amount, resource.remaining)
     return Applied(
         (payers.account,),
@@ -98,7 +103,7 @@ def _report(command: ReportUsage, ledger: Ledger, now: datetime) -> Decision:
             charge(payers, command.amount, TransactionType.USAGE),
             item=command.item or resource.resource,
         ),
-        (replace(resource, remaining=resource.remaining - freed, used=resource.used + command.amount),),
+        (replace(resource, remaining=resource.remaining - freed, used=used),),
         announced=exhausted(payers, command.amount, freed),
     )
 

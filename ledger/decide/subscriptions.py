@@ -14,6 +14,8 @@ from ledger.decide.cycles import (
     SCHEDULED,
     active_goods,
     due_cycle,
+    kind_of_plan,
+    last_period,
     not_active,
     pay_cycle,
     terms_of,
@@ -189,7 +191,7 @@ def _needs_change(command: ChangeSubscription, wanted: Wanted) -> None:
 def _change(command: ChangeSubscription, ledger: Ledger, now: datetime) -> Decision:
     found = _found(command.subscription, ledger)
     if isinstance(found, Rejected):
-        return found
+        return _no_such_plan(command.plan, found, ledger)
     subscription, account = found
     goods = command.goods if command.goods is not None else subscription.goods
     plan = command.plan or subscription.plan
@@ -211,6 +213,15 @@ def _change(command: ChangeSubscription, ledger: Ledger, now: datetime) -> Decis
     return Applied(
         (account,), changes=(replace(subscription, plan=plan, goods=goods, payment_method=method),)
     )
+
+
+def _no_such_plan(plan: str | None, otherwise: Rejected, ledger: Ledger) -> Rejected:
+    """A plan that one cannot subscribe to comes before a subscription that is not there; not so a closed account."""
+    if plan is None or otherwise.reason != Reason.SUBSCRIPTION_NOT_FOUND:
+        return otherwise
+    known: Plan | None = ledger.get(Plan, plan)
+    terms = terms_of(plan, kind_of_plan(known) if known else DEVICE, 1, ledger)
+    return terms if isinstance(terms, Rejected) else otherwise
 
 
 def _needs_named(command: CancelSubscription | DeleteSubscription, wanted: Wanted) -> None:
@@ -241,7 +252,7 @@ def _canceled(
     data = {
         "subscription": subscription.subscription,
         "cycle_no": subscription.paid_cycles,
-        "period": told(None, subscription.paid_until),
+        "period": told(*last_period(subscription)),
         "reason": reason,
         "next_try": None,
     }

@@ -78,6 +78,7 @@ account = Table(
     CheckConstraint("funding <> 'shared' OR (credit = 0 AND frozen = 0)", name="shared_has_no_coins"),
     CheckConstraint("funding = 'own' OR credit_limit = 0", name="only_own_has_a_limit"),
     CheckConstraint("state <> 'closed' OR (credit = 0 AND frozen = 0)", name="closed_is_empty"),
+    CheckConstraint("state <> 'closed' OR (running = 0 AND settled = 0)", name="closed_runs_nothing"),
     Index("account_path_idx", "path", postgresql_using="gin"),
     postgresql_with={"fillfactor": 70},
 )

@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -25,7 +26,7 @@ plan = Table(
     Column("price", BigInteger),
     Column("rate", Text, comment="coins a minute, decimal"),
     Column("cycle_unit", Text),
-    Column("cycle_count", BigInteger),
+    Column("cycle_count", Integer),
     Column("coefficient", Text, comment="decimal"),
 )
 

@@ -19,7 +19,7 @@ class SetWarning(Command):
     account: Id
     set_by: Id = Field(description="the account itself or an ancestor of it")
     amount: Amount | None = None
-    percent: Annotated[Integer, Field(ge=1, le=100)] | None = None
+    percent: Annotated[Integer, Field(ge=1, le=1_000)] | None = None
     emails: Annotated[list[Email], Field(max_length=20)] = Field(
         default=[], description="default: the e-mail of set_by"
     )

@@ -242,6 +242,7 @@ def test_addresses_are_addresses() -> None:
 def test_a_renewal_is_of_devices_or_of_a_subscription() -> None:
     takes("Renewal", devices=None, subscription="s")
     takes("Renewal", devices=None, subscription="s", cycle_no=3)
+    takes("Renewal", devices=None, subscription="s", cycle_no=0)
     for wrong in (
         {"subscription": "s"},
         {"cycle_no": 3},
@@ -249,7 +250,7 @@ def test_a_renewal_is_of_devices_or_of_a_subscription() -> None:
         {"devices": None, "subscription": "s", "price": 1},
         {"devices": None, "subscription": "s", "plan": "p"},
         {"devices": None, "subscription": "s", "cycle": {"unit": "day", "count": 1}},
-        {"devices": None, "subscription": "s", "cycle_no": 0},
+        {"devices": None, "subscription": "s", "cycle_no": 1.0},
     ):
         assert isinstance(part("Renewal", {**GOOD["Renewal"], **wrong}), Invalid), wrong
 

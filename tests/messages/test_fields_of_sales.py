@@ -249,8 +249,8 @@ def test_methods_are_ids_each_once() -> None:
 
 def test_a_warning_is_below_an_amount_or_a_percentage() -> None:
     takes("SetWarning", amount=None, percent=1)
-    takes("SetWarning", amount=None, percent=100)
-    for percent in (0, 101, 1.0, "5", True):
+    takes("SetWarning", amount=None, percent=1_000)
+    for percent in (0, 1_001, 1.0, "5", True):
         refuses("SetWarning", amount=None, percent=percent)
     for wrong in ({"percent": 5}, {"amount": None}):
         assert isinstance(part("SetWarning", {**GOOD["SetWarning"], **wrong}), Invalid)

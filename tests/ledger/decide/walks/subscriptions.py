@@ -157,8 +157,9 @@ CHANGE: list[Row] = [
         None,
         (top_up("acme", 4), subscribe_devices("a", id_="live"), suspend("acme")),
     ),
-    Row(change("none", plan="none"), Reason.SUBSCRIPTION_NOT_FOUND),
-    Row(change("ended", plan="none"), Reason.SUBSCRIPTION_NOT_FOUND, (delete("ended"),)),
+    Row(change("none", plan="none"), Reason.PLAN_NOT_FOUND),
+    Row(change("ended", plan="none"), Reason.PLAN_NOT_FOUND, (delete("ended"),)),
+    Row(change("none", plan="dear-again"), Reason.SUBSCRIPTION_NOT_FOUND),
 ]
 CANCEL: list[Row] = [
     Row(

@@ -46,7 +46,7 @@ class Subscriptions(Devices):
         self.cycles[name, number] = PaidCycle(begins, ends, one.plan, list(one.goods), total, charge)
         one.paid_cycles, one.paid_until, one.next_payment_at = number, ends, ends
         behind = ends <= now and one.status in ("past_due", "suspended")
-        one.status = "past_due" if behind else "active"
+        one.status = "scheduled" if one.start_at > now else "past_due" if behind else "active"
 
     def _Subscribe(self, data: dict[str, Any], now: datetime, faults: set[str]) -> Any:  # noqa: N802
         id_, kind, name, goods = data["account"], data["kind"], data["subscription"], data.get("goods", [])
@@ -126,6 +126,9 @@ class Subscriptions(Devices):
     def _ChangeSubscription(self, data: dict[str, Any], now: datetime, faults: set[str]) -> Any:  # noqa: N802
         one = self._named(data["subscription"], faults)
         if one is None:
+            if "plan" in data and "account_closed" not in faults:
+                kind = self.plans.get(data["plan"], {}).get("kind", "renewal")
+                self._terms(data["plan"], "device" if kind == "renewal" else kind, 1, faults)
             return None
         plan, goods = data.get("plan", one.plan), data.get("goods", one.goods)
         if "plan" in data or "goods" in data:
