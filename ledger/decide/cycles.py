@@ -160,14 +160,14 @@ def pay_cycle(
         paid,
         WithTransaction(
             SubscriptionCycle(
-                paid.subscription,
-                number,
-                period.begins_at,
-                period.ends_at,
-                terms.plan.plan,
-                paid.goods,
-                terms.amount,
-                now,
+                subscription=paid.subscription,
+                cycle_no=number,
+                begins_at=period.begins_at,
+                ends_at=period.ends_at,
+                plan=terms.plan.plan,
+                goods=paid.goods,
+                amount=terms.amount,
+                paid_at=now,
             )
         ),
     ]
@@ -224,21 +224,21 @@ def _moved(
 
 def _order_of(subscription: Subscription, id_: str, terms: Terms, now: datetime) -> Order:
     return Order(
-        id_,
-        subscription.account,
-        subscription.kind,
-        terms.plan.name,
-        terms.plan.plan,
-        terms.amount,
-        1,
-        terms.amount,
-        COMPLETED,
-        BALANCE,
-        None,
-        None,
-        None,
-        now,
-        now,
+        order_id=id_,
+        account=subscription.account,
+        kind=subscription.kind,
+        product=terms.plan.name,
+        plan=terms.plan.plan,
+        price=terms.amount,
+        quantity=1,
+        amount=terms.amount,
+        status=COMPLETED,
+        method=BALANCE,
+        payer=None,
+        phone=None,
+        details=None,
+        created_at=now,
+        paid_at=now,
     )
 
 

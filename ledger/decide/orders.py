@@ -34,11 +34,12 @@ def _needs_place(command: PlaceOrder, wanted: Wanted) -> None:
     wanted.row(Order, command.order)
     if command.plan:
         wanted.row(Plan, command.plan)
-    if command.method != BALANCE:
-        wanted.two_transactions += 1
-    if command.method != BALANCE or command.pay is Pay.LATER:
-        # Paid later, it may be in the same batch, where nobody finds the account by its order yet.
+    if command.pay is Pay.LATER:
+        # By whichever method it will be paid; in the same batch nobody would find the account by its order.
+        needs_method("", command.account, wanted)
+    elif command.method != BALANCE:
         needs_method(command.method, command.account, wanted)
+        wanted.two_transactions += 1
 
 
 def _place(command: PlaceOrder, ledger: Ledger, now: datetime) -> Decision:
@@ -59,20 +60,20 @@ def _place(command: PlaceOrder, ledger: Ledger, now: datetime) -> Decision:
     if ledger.get(Order, command.order) is not None:
         return Rejected(Reason.ORDER_EXISTS, f"There is an order {command.order} already.")
     order = Order(
-        command.order,
-        account.id,
-        command.kind.value,
-        command.product,
-        command.plan,
-        price,
-        command.quantity,
-        amount,
-        PENDING,
-        command.method,
-        command.payer,
-        command.phone,
-        orjson.dumps(command.details).decode() if command.details else None,
-        now,
+        order_id=command.order,
+        account=account.id,
+        kind=command.kind.value,
+        product=command.product,
+        plan=command.plan,
+        price=price,
+        quantity=command.quantity,
+        amount=amount,
+        status=PENDING,
+        method=command.method,
+        payer=command.payer,
+        phone=command.phone,
+        details=orjson.dumps(command.details).decode() if command.details else None,
+        created_at=now,
     )
     if command.pay is Pay.LATER:
         return Applied((account,), changes=(order,))
