@@ -96,6 +96,7 @@ def run_in(data_dir: Path, preparation: Child, table: Sequence[Child], stopping:
         supervisor.start(table)
         supervisor.wait_ready(READY_SECONDS)
         urls = f"database={endpoints['database_url']}  redis={endpoints['redis_url']}"
+        say("warning: there is no producers file; every command that reaches the local socket is accepted")
         say(f"ready  data={data_dir}  {urls}  pid={os.getpid()}")
         watch(embedded, supervisor, stopping)
 

@@ -29,6 +29,23 @@ LONGEST_KEPT_BYTES = 8 * MAX_MESSAGE_BYTES
 _FIRST_GUESS_BYTES = 64 * 1024
 
 
+_TRIM = """
+local function parts(id)
+  local milliseconds, sequence = string.match(id, '(%d+)-(%d+)')
+  return tonumber(milliseconds), tonumber(sequence)
+end
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local info = redis.call('XINFO', 'STREAM', KEYS[1])
+for i = 1, #info, 2 do
+  if info[i] == 'last-generated-id' then
+    local last, last_sequence = parts(info[i + 1])
+    local read, read_sequence = parts(ARGV[1])
+    if last < read or (last == read and last_sequence < read_sequence) then return 0 end
+  end
+end
+return redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2])"""
+
+
 @dataclass(slots=True)
 class Stream:
     """A producer's stream. `stored`: the ledger's position; `cursor`: how far we have read, ahead of it."""
@@ -114,15 +131,20 @@ class StreamReader:
                 del self.streams[name]
 
     def trim(self, positions: dict[str, str], keep_seconds: int) -> None:
-        """Remove what the ledger is past, but for what is to be kept a while."""
-        pipeline = self._connected().pipeline(transaction=False)
+        """Remove what the ledger is past, but for what is to be kept a while.
+
+        A stream that ends before the ledger's position has begun again since it was read: of that one nothing is removed.
+        """
+        client = self._connected()
+        trim = client.register_script(_TRIM)
+        pipeline = client.pipeline(transaction=False)
         for name, position in positions.items():
             milliseconds, _, sequence = position.partition("-")
             first_kept = f"{milliseconds}-{int(sequence) + 1}"
             if keep_seconds:
                 kept = f"{int((time.time() - keep_seconds) * 1000)}-0"
                 first_kept = min(first_kept, kept, key=_order)
-            pipeline.xtrim(name, minid=first_kept, approximate=False)
+            trim(keys=[name], args=[position, first_kept], client=pipeline)
         pipeline.execute()
 
     def close(self) -> None:

@@ -8,7 +8,11 @@ import os
 import re
 import sys
 import time
-from typing import Annotated, Any
+from datetime import datetime
+from difflib import get_close_matches
+from enum import Enum
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 
@@ -65,9 +69,10 @@ def do(
         return
     model = COMMANDS.get(command)
     if model is None:
-        raise typer.BadParameter(
-            f"{command} is no command; they are {', '.join(COMMANDS)}", param_hint="COMMAND"
-        )
+        meant = get_close_matches(command.lower(), [name.lower() for name in COMMANDS], 3, 0.7)
+        known = [name for name in COMMANDS if not meant or name.lower() in meant]
+        which = "did you mean" if meant else "they are"
+        raise typer.BadParameter(f"{command} is no command; {which} {', '.join(known)}", param_hint="COMMAND")
     if not fields:
         _list_fields(model)
         return
@@ -199,7 +204,8 @@ def _make(model: Any, fields: list[str]) -> Any:
         return model.model_validate(parse(model, fields))
     except ValidationError as error:
         said = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'command'}: {say(fault)}" for fault in error.errors()
+            ": ".join([*filter(None, [".".join(map(str, fault["loc"]))]), say(fault)])
+            for fault in error.errors()
         )
         raise typer.BadParameter(
             f"{said}. See `coins do {model.__name__}`.", param_hint="FIELD=VALUE"
@@ -261,18 +267,35 @@ def _list_commands() -> None:
 def _list_fields(model: Any) -> None:
     typer.echo(f"{model.__name__}: {(model.__doc__ or '').strip()}")
     for name, field in model.model_fields.items():
-        kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
         needed = (
             "needed"
             if field.is_required()
             else f"default {field.default}"
-            if field.default is not None
+            if field.default not in (None, [], {}) and field.default_factory is None
             else ""
         )
-        typer.echo(f"  {name:16} {_short(kind):24} {needed:16} {field.description or ''}".rstrip())
+        line = f"  {name:16} {_kind(field.annotation):32} {needed:16} {field.description or ''}"
+        typer.echo(line.rstrip())
+    typer.echo(
+        "Lists are separated by commas; fields of an object are written with a dot, as in cycle.unit=month."
+    )
 
 
-def _short(kind: str) -> str:
-    for noise in ("typing.", "messages.commands.", "messages.fields.", " | None"):
-        kind = kind.replace(noise, "")
-    return kind.partition("[")[2].partition(",")[0] if kind.startswith("Annotated[") else kind
+def _kind(annotation: Any) -> str:
+    """What a field takes, in a word or by its values."""
+    if get_origin(annotation) in (Union, UnionType):
+        return _kind(next(one for one in get_args(annotation) if one is not type(None)))
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
+    if get_origin(annotation) is list:
+        return "list"
+    if not isinstance(annotation, type):
+        return "object"
+    if issubclass(annotation, Enum):
+        return "|".join(str(one.value) for one in annotation)
+    if hasattr(annotation, "model_fields"):
+        return f"object: {', '.join(annotation.model_fields)}"
+    return _WORDS.get(annotation, "object")
+
+
+_WORDS = {str: "text", int: "integer", bool: "true|false", datetime: "time, as in 2026-11-22T08:00:00Z"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ledger.decide.checks import closed, contact, suspended
+from ledger.decide.checks import closed, contact, needed, suspended
 from ledger.decide.rule import Ledger
 from ledger.model import (
     MAX_BALANCE,
@@ -82,7 +82,7 @@ def short_of(payers: Payers, amount: int) -> Rejected | None:
     if account.available < amount:
         return Rejected(
             Reason.INSUFFICIENT_CREDIT,
-            f"{account.name} has {account.available:,} available, {amount:,} are needed; {ask}.",
+            f"{account.name} has {account.available:,} available, {needed(amount)}; {ask}.",
         )
     if sponsor is not None and sponsor.available < amount:
         return Rejected(
@@ -156,7 +156,7 @@ def price_of(price: int | None, plan: Plan | None) -> int | Rejected:
     found = price if price is not None else plan.price if plan else None
     if found is None:
         what = f"{plan.name} ({plan.plan}) has no price" if plan else "No plan is named"
-        return Rejected(Reason.PRICE_REQUIRED, f"{what}; give a price.")
+        return Rejected(Reason.PRICE_REQUIRED, f"{what}; give a price, or a plan that has one.")
     return found
 
 

@@ -56,3 +56,8 @@ def contact(account: Account) -> str:
     return (
         f"{account.contact_name} ({account.contact_email})" if account.contact_email else account.contact_name
     )
+
+
+def needed(amount: int) -> str:
+    """An amount that is needed, in words."""
+    return f"{amount:,} {'is' if amount == 1 else 'are'} needed"

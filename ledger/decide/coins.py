@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ledger.decide.charges import Payers, beyond_counting
-from ledger.decide.checks import closed, contact, missing, own_coins, suspended, too_much
+from ledger.decide.checks import closed, contact, missing, needed, own_coins, suspended, too_much
 from ledger.decide.methods import needs_method, not_available
 from ledger.decide.past import no_transaction, past_transaction
 from ledger.decide.rule import Ledger, Rule, Wanted
@@ -140,7 +140,7 @@ def _transfer(command: Transfer, ledger: Ledger, now: datetime) -> Decision:
     if source.available < command.amount:
         return Rejected(
             Reason.INSUFFICIENT_CREDIT,
-            f"{source.name} has {source.available:,} available, {command.amount:,} are needed; "
+            f"{source.name} has {source.available:,} available, {needed(command.amount)}; "
             f"ask {contact(source)} for more.",
         )
     rebased = orderer is not source and source.available > command.amount

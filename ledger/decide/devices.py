@@ -76,7 +76,8 @@ def renew(devices: list[str], command: Renewal, account: Account, ledger: Ledger
     cycle = Cycle(command.cycle.unit.value, command.cycle.count) if command.cycle else cycle_of(plan)
     if cycle is None:
         return Rejected(
-            Reason.CYCLE_REQUIRED, "Neither the command nor a plan says for how long; give a cycle."
+            Reason.CYCLE_REQUIRED,
+            "Neither the command nor a plan says for how long; give a cycle, or a plan that has one.",
         )
     total = total_of(price, len(devices))
     if isinstance(total, Rejected):

@@ -265,10 +265,12 @@ def _delete(command: DeleteSubscription, ledger: Ledger, now: datetime) -> Decis
         return found
     subscription, account = found
     if subscription.status != CANCELED:
-        return Rejected(
-            Reason.SUBSCRIPTION_NOT_CANCELED,
-            f"{subscription.subscription} is {subscription.status}; cancel it first.",
+        first = (
+            f"ends at {time_text(subscription.cancel_at.replace(microsecond=0))}; delete it then, or cancel it now"
+            if subscription.cancel_at
+            else f"is {subscription.status}; cancel it"
         )
+        return Rejected(Reason.SUBSCRIPTION_NOT_CANCELED, f"{subscription.subscription} {first} first.")
     return Applied((account,), changes=(replace(subscription, deleted_at=now),))
 
 

@@ -120,7 +120,7 @@ def _row(what: str, id_: str, *values: Any, now: datetime) -> HoldRow:
     if resource is not None:
         release = f"coins do TerminatePostpaid resource={resource}"
     elif expires_at is not None and expires_at <= now:
-        release = "by itself: it is past its expiry, the next run of the hold expiry job releases it"
+        release = "it is past its expiry: no command, the hold expiry job releases it"
     else:
         release = f"coins do ReleaseHold hold={hold}"
     return HoldRow._make((hold, resource, *values, release))

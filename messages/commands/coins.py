@@ -78,8 +78,8 @@ class Adjust(Command):
 class Refund(Command):
     """Gives a charge back, in full or in part, to every account that paid; never more than was charged."""
 
-    transaction: TransactionNumber | None = None
-    order: OrderName | None = None
+    transaction: TransactionNumber | None = Field(None, description="the charge; this or order")
+    order: OrderName | None = Field(None, description="the order that was charged; this or transaction")
     amount: Amount | None = Field(None, description="default: what is left of the charge")
     note: Text | None = None
 

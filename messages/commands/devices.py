@@ -46,8 +46,8 @@ class Renewal(Command):
     """Pays for one more cycle of devices, or of a subscription."""
 
     account: Id
-    devices: Devices | None = None
-    subscription: Id | None = None
+    devices: Devices | None = Field(None, description="this or subscription")
+    subscription: Id | None = Field(None, description="with nothing but cycle_no; this or devices")
     plan: Id | None = None
     price: Amount | None = None
     cycle: Cycle | None = None

@@ -18,8 +18,10 @@ class SetWarning(Command):
     warning: Id
     account: Id
     set_by: Id = Field(description="the account itself or an ancestor of it")
-    amount: Amount | None = None
-    percent: Annotated[Integer, Field(ge=1, le=1_000)] | None = None
+    amount: Amount | None = Field(None, description="coins; this or percent")
+    percent: Annotated[Integer, Field(ge=1, le=1_000)] | None = Field(
+        None, description="of the reference; this or amount"
+    )
     emails: Annotated[list[Email], Field(max_length=20)] = Field(
         default=[], description="default: the e-mail of set_by"
     )

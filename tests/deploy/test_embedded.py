@@ -208,6 +208,7 @@ def test_a_start_can_be_interrupted_and_leaves_nothing_running(tmp_path: Path) -
     with pytest.raises(Interrupted):
         both.start(interrupted=lambda: True)
     living = [process for process in psutil.process_iter(["cwd"]) if _lives_in(process, tmp_path)]
+    _, living = psutil.wait_procs(living, timeout=5)  # what was told to stop may take a moment to be gone
     assert not living
     with both:
         assert ask(both.postgres.url, "SELECT 1") == 1

@@ -160,6 +160,17 @@ def test_what_the_ledger_is_past_is_trimmed_and_nothing_else(edge: redis.Redis, 
     assert [place.decode() for place, _ in edge.xrange(BUSY)] == places[3:]  # type: ignore[union-attr]
 
 
+def test_of_a_stream_that_has_begun_again_nothing_is_trimmed(edge: redis.Redis, reader: StreamReader) -> None:
+    edge.xadd(BUSY, {"event": "read before"}, id="1700000000000-3")
+    edge.delete(BUSY)
+    edge.xadd(BUSY, {"event": "not read yet"}, id="7-0")
+    reader.trim({BUSY: "1700000000000-3"}, keep_seconds=0)
+    assert edge.xlen(BUSY) == 1
+    edge.delete(BUSY)
+    reader.trim({BUSY: "1700000000000-3"}, keep_seconds=0)
+    assert not edge.exists(BUSY)
+
+
 def test_read_commands_stay_as_long_as_they_are_to_be_kept(edge: redis.Redis, reader: StreamReader) -> None:
     edge.xadd(BUSY, {"event": "old"}, id="1000-0")
     new = edge.xadd(BUSY, {"event": "new"}).decode()  # type: ignore[union-attr]

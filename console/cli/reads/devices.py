@@ -10,7 +10,7 @@ import typer
 
 from console.cli.processes import DataDir
 from console.cli.reads.options import After, Json, Limit, Ndjson, Search, reading
-from console.cli.show import Column, Manner, form_of, write_rows
+from console.cli.show import Column, Form, Manner, form_of, say, write_rows
 
 
 def devices(
@@ -54,6 +54,8 @@ def devices(
         Column("subscription"),
     ]
     write_rows(form, page.rows, columns, following=page.next)
+    if form is Form.PERSON:
+        say("times in UTC")
 
 
 VERBS: Final[dict[str, Callable[..., None]]] = {"devices": devices}

@@ -10,7 +10,7 @@ import typer
 
 from console.cli.processes import DataDir
 from console.cli.reads.options import After, Json, Limit, Ndjson, Search, reading
-from console.cli.show import Column, Manner, form_of, joined, write_rows
+from console.cli.show import Column, Form, Manner, form_of, joined, say, write_rows
 
 
 def warnings(
@@ -44,6 +44,8 @@ def warnings(
         Column("set_at", manner.time),
     ]
     write_rows(form, page.rows, columns, following=page.next)
+    if form is Form.PERSON:
+        say("times in UTC")
 
 
 def exports(
@@ -71,6 +73,8 @@ def exports(
         Column("requested_at", Manner(settings.scale).time),
     ]
     write_rows(form, page.rows, columns, following=page.next)
+    if form is Form.PERSON:
+        say("times in UTC")
 
 
 VERBS: Final[dict[str, Callable[..., None]]] = {"warnings": warnings, "exports": exports}

@@ -89,6 +89,8 @@ def _show_statement(form: Form, found: Statement, chosen: StatementFilter, manne
             Column("consumer"),
             Column("paid_by"),
             Column("order"),
+            Column("method"),
+            Column("reference"),
             Column("note"),
             Column("actor"),
         ],

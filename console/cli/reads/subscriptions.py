@@ -64,6 +64,8 @@ def subscriptions(
         Column("goods", joined),
     ]
     write_rows(form, page.rows, columns, following=page.next)
+    if form is Form.PERSON:
+        say("times in UTC")
 
 
 def subscription(
