@@ -277,7 +277,8 @@ def _list_fields(model: Any) -> None:
         line = f"  {name:16} {_kind(field.annotation):32} {needed:16} {field.description or ''}"
         typer.echo(line.rstrip())
     typer.echo(
-        "Lists are separated by commas; fields of an object are written with a dot, as in cycle.unit=month."
+        "Lists are separated by commas; fields of an object are written with a dot, as in cycle.unit=month.",
+        err=True,
     )
 
 
