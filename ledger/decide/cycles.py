@@ -158,18 +158,7 @@ def pay_cycle(
     )
     changes: list[Change] = [
         paid,
-        WithTransaction(
-            SubscriptionCycle(
-                subscription=paid.subscription,
-                cycle_no=number,
-                begins_at=period.begins_at,
-                ends_at=period.ends_at,
-                plan=terms.plan.plan,
-                goods=paid.goods,
-                amount=terms.amount,
-                paid_at=now,
-            )
-        ),
+        WithTransaction(_cycle_of(paid, number, due, now)),
     ]
     changes += devices
     order_id = None
@@ -220,6 +209,19 @@ def _moved(
                 return too_long(error)
         moved.append(replace(device, paid_until=until))
     return moved
+
+
+def _cycle_of(paid: Subscription, number: int, due: Due, now: datetime) -> SubscriptionCycle:
+    return SubscriptionCycle(
+        subscription=paid.subscription,
+        cycle_no=number,
+        begins_at=due.period.begins_at,
+        ends_at=due.period.ends_at,
+        plan=due.terms.plan.plan,
+        goods=paid.goods,
+        amount=due.terms.amount,
+        paid_at=now,
+    )
 
 
 def _order_of(subscription: Subscription, id_: str, terms: Terms, now: datetime) -> Order:
