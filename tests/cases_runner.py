@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from messages.commands import COMMANDS
-
 CASES = Path(__file__).parent / "cases"
 APPLIED, REJECTED = "coins.CommandApplied.v1", "coins.CommandRejected.v1"
 
@@ -33,18 +31,6 @@ class Case:
     name: str
     about: str
     steps: list[dict[str, Any]]
-
-    @property
-    def missing_commands(self) -> list[str]:
-        """Commands of the scenario that do not exist yet; names that are there to be refused do not count."""
-        return sorted(
-            {
-                step["send"]["type"]
-                for step in self.steps
-                if "send" in step and step.get("reason") != "invalid_message"
-            }
-            - COMMANDS.keys()
-        )
 
     @property
     def reasons(self) -> set[str]:

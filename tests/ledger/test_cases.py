@@ -1,4 +1,4 @@
-"""Every scenario whose commands exist, against the pure core and against the ledger on PostgreSQL."""
+"""Every scenario, against the pure core and against the ledger on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -72,20 +72,13 @@ class LedgerSpeaker:
         return [line._asdict() for line in statement(self._desk.connection, account).rows]
 
 
-def _present(case: Case) -> None:
-    if case.missing_commands:
-        pytest.skip(f"these commands come later: {', '.join(case.missing_commands)}")
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_scenario_goes_as_told_in_the_pure_core(case: Case) -> None:
-    _present(case)
     play(case, PureSpeaker())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_scenario_goes_as_told_on_postgresql(case: Case, module_database_url: str) -> None:
-    _present(case)
     desk = LedgerDesk(module_database_url)
     try:
         play(case, LedgerSpeaker(desk))
