@@ -34,10 +34,15 @@ MIGRATION = Child("migrate", (*COINS, "migrate"))
 
 
 def children(partitions: int) -> list[Child]:
-    """A command worker for each partition, as far as there are cores, one relay and one scheduler."""
+    """A command worker for each partition, as far as there are cores, one relay, one worker of jobs and one scheduler."""
     count = max(1, min(partitions, os.cpu_count() or 1))
     workers = [Child(f"commands-{number}", (*COINS, "worker", "commands")) for number in range(1, count + 1)]
-    return [*workers, Child("relay", (*COINS, "relay")), Child("scheduler", (*COINS, "scheduler"))]
+    return [
+        *workers,
+        Child("relay", (*COINS, "relay")),
+        Child("jobs", (*COINS, "worker", "jobs")),
+        Child("scheduler", (*COINS, "scheduler")),
+    ]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ledger.errors import DatabaseUnavailable
 
 IDLE_IN_TRANSACTION_SECONDS = 5
+JOB_IDLE_IN_TRANSACTION_SECONDS = 30
 LOCK_TIMEOUT_SECONDS = 10
 # Every statement of the path looks rows up by index, whatever the statistics say while tables are small or just filled.
 _PATH_OPTIONS = (
@@ -51,6 +52,16 @@ def connect_for_commands(url: str, *, name: str) -> psycopg.Connection[Any]:
     connection.autocommit = False
     connection.prepare_threshold = 0
     return connection
+
+
+def connect_for_jobs(url: str, *, name: str) -> psycopg.Connection[Any]:
+    """A session for scheduled work: in autocommit mode, and never long in the way of a command."""
+    return connect(
+        url,
+        name=name,
+        options=f"-c jit=off -c lock_timeout={LOCK_TIMEOUT_SECONDS}s "
+        f"-c idle_in_transaction_session_timeout={JOB_IDLE_IN_TRANSACTION_SECONDS}s",
+    )
 
 
 def sqlalchemy_url(url: str) -> str:

@@ -1,5 +1,7 @@
 """What could not be decided is kept here, with its bytes, until somebody has understood it. Nothing is ever dropped.
 
+So is what a job has tried for long enough (`gave up`).
+
 Equal letters are counted, not stored again. Of one group (reason, type, exception, innermost frame of ours) at most
 1,000 are kept, the rest is counted, so that a flood of the same garbage fills no disk; crashed ones are all kept.
 """
@@ -22,7 +24,7 @@ from messages.codec import bytes_of_parts
 
 KEPT_A_GROUP = 1_000
 KEPT_WHOLE_BYTES = 4_096
-UNREADABLE, INVALID, CRASHED = "unreadable", "invalid", "crashed"
+UNREADABLE, INVALID, CRASHED, GAVE_UP = "unreadable", "invalid", "crashed", "gave up"
 _OURS = frozenset({"messages", "ledger", "workers"})
 
 

@@ -89,8 +89,20 @@ class Answers:
 
     def further(self, slot: int, number: int, said: Announcement, top_account: str) -> bytes:
         """A further event of the command in that slot; `number` counts those of one command."""
+        return self.news(slot, number, said.type, said.account.account, top_account, said.data)
+
+    def news(
+        self,
+        slot: int,
+        number: int,
+        type: EventType,
+        account: str,
+        top_account: str,
+        data: dict[str, Any],
+    ) -> bytes:
+        """A further event, by the public ids of the account and its top account."""
         id_ = f"{self._batch}-{slot}.{number}-{self._moment:x}"
-        return further_event(id_, self._now, said.type, said.account.account, top_account, said.data)
+        return further_event(id_, self._now, type, account, top_account, data)
 
 
 _SOURCE = SOURCE.encode()

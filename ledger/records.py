@@ -231,6 +231,8 @@ class Subscription(Row):
 
     Period n begins `n - anchor_no` cycles after `anchor`, in `zone`. `paid_cycles` are paid, up to `paid_until`.
     status: scheduled, active, past_due, suspended, canceled. `cancel_at`: when it will be canceled; nothing more is charged.
+    `next_try_at`: when the billing cycle looks at it next, None: never. `past_due_since`, `refused_for`: since when its next
+    cycle is owed, and why it could not be charged last.
     """
 
     subscription: str
@@ -254,6 +256,9 @@ class Subscription(Row):
     cancel_at: datetime | None
     canceled_at: datetime | None
     deleted_at: datetime | None
+    next_try_at: datetime | None
+    past_due_since: datetime | None = None
+    refused_for: str | None = None
 
     burdens: ClassVar[bool] = True
 
@@ -302,6 +307,15 @@ class BillLine(Row):
     transaction: int
     bill: str
     amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptDue(Row):
+    """A recharge, or an order that was paid, for which a receipt is to be made."""
+
+    account: int
+    order_id: str | None
+    transaction: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from ledger.records import (
     PaymentMethods,
     Phone,
     Plan,
+    ReceiptDue,
     RechargeReference,
     Resource,
     Returned,
@@ -229,5 +230,6 @@ KINDS: dict[type[Row], RowKind] = {
         RowKind(BillLine, "bill_line", locked=False, leads=lambda line: ((Bill, line.bill),)),
         RowKind(CustomWarning, "warning", owners=lambda warning: (warning.account, warning.set_by)),
         RowKind(Export, "export", owners=_account),
+        RowKind(ReceiptDue, "receipt_due", key=("transaction",), locked=False),
     )
 }

@@ -132,8 +132,17 @@ class Snapshot(NamedTuple):
     known: dict[tuple[str, str], Known]
 
 
-def load(connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wanted) -> Snapshot:
-    """Everything that is wanted for the items, locked until the transaction ends. Raises BatchRaced, TooMuchAtOnce."""
+def load(
+    connection: psycopg.Connection[Any],
+    items: Sequence[Item],
+    wanted: Wanted,
+    transaction_keys: Iterator[int] | None = None,
+) -> Snapshot:
+    """Everything that is wanted for the items, locked until the transaction ends. Raises BatchRaced, TooMuchAtOnce.
+
+    What is wanted for no item is brought in all the same, with whoever it belongs to. `transaction_keys`: for what is never
+    stored; by default those that the sequence gives.
+    """
     owners = _look(connection, wanted)
     if len(items) > 1 and sum(map(len, wanted.rows.values())) > MAX_ROWS:
         raise TooMuchAtOnce(f"{len(items)} commands want more than {MAX_ROWS:,} rows")
@@ -153,7 +162,7 @@ def load(connection: psycopg.Connection[Any], items: Sequence[Item], wanted: Wan
         raise BatchRaced("the accounts that pay kept changing while they were being locked")
     book = Book(
         accounts,
-        transaction_keys=iter(loaded.transaction_keys),
+        transaction_keys=transaction_keys or iter(loaded.transaction_keys),
         account_keys=iter(loaded.account_keys),
     )
     for kind, rows in loaded.rows.items():
@@ -200,13 +209,14 @@ def _load(
             accounts.execute(LOCK_NAMED, (literal(list(wanted.accounts)),), prepare=True)
         # After the locks are held, so that whoever held them before us has left their keys and rows to be found.
         known = _cursor(connection)
-        known.execute(KEYS, columns(item.key for item in items), prepare=True)
+        if items:
+            known.execute(KEYS, columns(item.key for item in items), prepare=True)
         rows = _asked(connection, wanted.rows)
         transaction_keys = _next(connection, "transaction_key", len(items) + wanted.two_transactions)
         account_keys = _next(connection, "account_key", wanted.new_accounts) if wanted.new_accounts else None
         return _Loaded(
             accounts.fetchall(),
-            known.fetchall(),
+            known.fetchall() if items else [],
             _fetched(rows),
             [key for (key,) in transaction_keys.fetchall()],
             [key for (key,) in account_keys.fetchall()] if account_keys else [],

@@ -13,9 +13,11 @@ from typing import Any
 import orjson
 import psycopg
 
+from ledger.arrays import literal
 from ledger.batch import Batch, Item
 from ledger.book import Book
 from ledger.inserting import LINES, Columns
+from ledger.records import CustomWarning
 from ledger.rows import KINDS
 
 _ACCOUNT = {
@@ -131,6 +133,7 @@ COMMANDS = Columns("command", _COMMAND)
 FIGURES = Columns("account", {name: _ACCOUNT[name] for name in _FIGURES}, key=("id",))
 DESCRIBED = Columns("account", {name: _ACCOUNT[name] for name in _DESCRIBED}, key=("id",))
 FEW = 24
+TOUCH = "INSERT INTO touched (accounts) VALUES (%b::int8[])"
 RELEASE_DEVICES = "UPDATE device SET account = NULL WHERE account = ANY(%b::int8[])"
 ARCHIVE = "INSERT INTO batch (id, received_at, partition, deliveries, bodies) VALUES (%b, %b, %b, %b, %b)"
 PUBLISH = "WITH new AS (INSERT INTO outbox (events) VALUES (%b)) SELECT pg_notify('coins_outbox', '')"
@@ -186,6 +189,9 @@ def _update(connection: psycopg.Connection[Any], book: Book) -> None:
     posted = [
         account for key, account in book.posted.items() if key not in opened and key not in book.described
     ]
+    if touched := book.posted.keys() | book.described.keys() | _warned_about(book):
+        # Whoever warns, and whoever waits for coins, looks at these again.
+        connection.execute(TOUCH, (literal(list(touched)),), prepare=True)
     if book.released:
         connection.execute(RELEASE_DEVICES, (book.released,), prepare=True)
     FIGURES.update(connection, map(_figures, posted))
@@ -194,6 +200,16 @@ def _update(connection: psycopg.Connection[Any], book: Book) -> None:
     for kind, changed in book.changed.items():
         spec = KINDS[kind]
         spec.columns.update(connection, map(spec.values, changed.values()))
+
+
+def _warned_about(book: Book) -> set[int]:
+    """Accounts for which a warning was set or removed."""
+    return {
+        row.account
+        for rows in (book.inserted, book.changed)
+        for row in rows.get(CustomWarning, {}).values()
+        if isinstance(row, CustomWarning)
+    }
 
 
 def archive(connection: psycopg.Connection[Any], key: int, batch: Batch, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -17,9 +17,18 @@ class EventType(StrEnum):
     APPLIED = "coins.CommandApplied.v1"
     REJECTED = "coins.CommandRejected.v1"
     CREDIT_EXHAUSTED = "coins.CreditExhausted.v1"
+    BALANCE_LOW = "coins.BalanceLow.v1"
+    BALANCE_RECOVERED = "coins.BalanceRecovered.v1"
     SUBSCRIPTION_RENEWED = "coins.SubscriptionRenewed.v1"
+    SUBSCRIPTION_PAST_DUE = "coins.SubscriptionPastDue.v1"
+    SUBSCRIPTION_SUSPENDED = "coins.SubscriptionSuspended.v1"
     SUBSCRIPTION_CANCELED = "coins.SubscriptionCanceled.v1"
+    RENEWALS_AT_RISK = "coins.RenewalsAtRisk.v1"
+    DEVICE_EXPIRING = "coins.DeviceExpiring.v1"
+    DEVICE_EXPIRED = "coins.DeviceExpired.v1"
     BILL_ISSUED = "coins.BillIssued.v1"
+    RECEIPT_ISSUED = "coins.ReceiptIssued.v1"
+    EXPORT_READY = "coins.ExportReady.v1"
 
 
 class _Shape(BaseModel):
@@ -111,6 +120,50 @@ class SubscriptionNews(_About):
     next_try: Time | None
 
 
+class BalanceNews(_About):
+    """Available fell below a threshold, or is above it again.
+
+    threshold: `25 %`, `10 %` or `0` for a preset, `custom:<warning>` for one that somebody has set. available: by now, less
+    what running phones have used so far. reference: available right after the latest inflow.
+    """
+
+    threshold: str
+    available: int
+    reference: int
+
+
+class RiskNews(_About):
+    """The renewals of the next 30 days will not be covered: from when on, and how many coins are missing for all of them."""
+
+    date: Time
+    missing: int
+
+
+class DeviceNews(_About):
+    """A device, and until when it is paid for."""
+
+    device: str
+    paid_until: Time
+
+
+class ReceiptNews(_About):
+    """A receipt was made: its number, for which transaction, and of an order for which order."""
+
+    receipt: str
+    transaction: str
+    order: str | None
+    amount: int
+
+
+class ExportNews(_About):
+    """A file can be fetched. `path` lies below FILES_DIR."""
+
+    export: str
+    path: str
+    rows: int
+    sha256: str
+
+
 class BillNews(_About):
     """A bill was issued: what was charged in its period, less what was refunded of it."""
 
@@ -143,6 +196,69 @@ class SubscriptionRenewed(_FurtherEvent):
     data: SubscriptionNews
 
 
+class BalanceLow(_FurtherEvent):
+    """Available fell below a threshold."""
+
+    type: Literal["coins.BalanceLow.v1"]
+    data: BalanceNews
+
+
+class BalanceRecovered(_FurtherEvent):
+    """Available is above a threshold again that it had fallen below."""
+
+    type: Literal["coins.BalanceRecovered.v1"]
+    data: BalanceNews
+
+
+class SubscriptionPastDue(_FurtherEvent):
+    """A cycle of a subscription could not be charged, or was not paid; `next_try` says when it is tried again."""
+
+    type: Literal["coins.SubscriptionPastDue.v1"]
+    data: SubscriptionNews
+
+
+class SubscriptionSuspended(_FurtherEvent):
+    """A cycle stayed unpaid for seven days; once paid, the subscription goes on."""
+
+    type: Literal["coins.SubscriptionSuspended.v1"]
+    data: SubscriptionNews
+
+
+class RenewalsAtRisk(_FurtherEvent):
+    """The renewals of the next 30 days will not be covered."""
+
+    type: Literal["coins.RenewalsAtRisk.v1"]
+    data: RiskNews
+
+
+class DeviceExpiring(_FurtherEvent):
+    """A device is paid for seven days longer."""
+
+    type: Literal["coins.DeviceExpiring.v1"]
+    data: DeviceNews
+
+
+class DeviceExpired(_FurtherEvent):
+    """A device is not paid for any longer."""
+
+    type: Literal["coins.DeviceExpired.v1"]
+    data: DeviceNews
+
+
+class ReceiptIssued(_FurtherEvent):
+    """A receipt was made."""
+
+    type: Literal["coins.ReceiptIssued.v1"]
+    data: ReceiptNews
+
+
+class ExportReady(_FurtherEvent):
+    """A list that was asked for is a file by now."""
+
+    type: Literal["coins.ExportReady.v1"]
+    data: ExportNews
+
+
 class SubscriptionCanceled(_FurtherEvent):
     """A subscription has ended."""
 
@@ -160,19 +276,22 @@ class BillIssued(_FurtherEvent):
 OUTCOMES: TypeAdapter[CommandApplied | CommandRejected] = TypeAdapter(
     Annotated[CommandApplied | CommandRejected, Field(discriminator="type")]
 )
-FURTHER_EVENTS: TypeAdapter[CreditExhausted | SubscriptionRenewed | SubscriptionCanceled | BillIssued] = (
-    TypeAdapter(
-        Annotated[
-            CreditExhausted | SubscriptionRenewed | SubscriptionCanceled | BillIssued,
-            Field(discriminator="type"),
-        ]
-    )
+FurtherEvent = (
+    CreditExhausted
+    | BalanceLow
+    | BalanceRecovered
+    | SubscriptionRenewed
+    | SubscriptionPastDue
+    | SubscriptionSuspended
+    | SubscriptionCanceled
+    | RenewalsAtRisk
+    | DeviceExpiring
+    | DeviceExpired
+    | BillIssued
+    | ReceiptIssued
+    | ExportReady
 )
+FURTHER_EVENTS: TypeAdapter[FurtherEvent] = TypeAdapter(Annotated[FurtherEvent, Field(discriminator="type")])
 OUTCOME_MODELS: tuple[type[BaseModel], ...] = (CommandApplied, CommandRejected)
-FURTHER_MODELS: tuple[type[BaseModel], ...] = (
-    CreditExhausted,
-    SubscriptionRenewed,
-    SubscriptionCanceled,
-    BillIssued,
-)
+FURTHER_MODELS: tuple[type[BaseModel], ...] = get_args(FurtherEvent)
 EVENT_MODELS = (*OUTCOME_MODELS, *FURTHER_MODELS)

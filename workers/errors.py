@@ -13,3 +13,7 @@ class SettingsInvalid(WorkersError):
 
 class NotReady(WorkersError):
     """A server that is needed cannot be reached (the command line exits 3)."""
+
+
+class ExportFailed(WorkersError):
+    """A list cannot be made into a file, or the file cannot be written; the message says which and why."""

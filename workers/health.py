@@ -80,7 +80,7 @@ def _inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]
                 f"{stopped} partitions: too many commands crashed in a row; restart the workers",
             )
         )
-    for role in ("worker", "relay", "scheduler"):
+    for role in ("worker", "relay", "jobs", "scheduler"):
         (live,) = _row(connection, _LIVE, (role,))
         checks.append(Check(role, live > 0, f"{live} alive"))
     return checks

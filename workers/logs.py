@@ -42,5 +42,6 @@ def configure(log_format: str = "console", level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Dramatiq speaks of queues and threads that mean nothing here; its warnings do.
+    # They speak of queues, threads and job stores that mean nothing here; their warnings do.
     logging.getLogger("dramatiq").setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)

@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(bench)
     app.command()(migrate)
     worker.command("commands")(worker_commands)
+    worker.command("jobs")(worker_jobs)
     app.add_typer(worker, name="worker")
     app.command()(relay)
     app.command()(scheduler)
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 @worker.callback()
 def _worker() -> None:
-    """One worker process; start as many as there are partitions, and one more to stand by."""
+    """One worker process: of commands as many as there are partitions, and one more to stand by; of jobs one, or two."""
 
 
 def up(
@@ -97,6 +98,17 @@ def migrate(data: DataDir = None) -> None:
 def worker_commands(data: DataDir = None) -> None:
     """Apply commands: takes its share of the partitions, stands by for the others."""
     from workers.commands import run
+    from workers.logs import configure
+    from workers.settings import load
+
+    settings = load(data)
+    configure(settings.log_format)
+    run(settings)
+
+
+def worker_jobs(data: DataDir = None) -> None:
+    """Perform scheduled work when the scheduler knocks; several share it."""
+    from schedulers.working import run
     from workers.logs import configure
     from workers.settings import load
 

@@ -21,7 +21,7 @@ from ledger.model import (
     WithTransaction,
 )
 from ledger.numbers import transaction_of
-from ledger.records import PastTransaction, RechargeReference, Returned
+from ledger.records import PastTransaction, ReceiptDue, RechargeReference, Returned
 from messages.commands import Adjust, AllocateCredit, ReverseTopUp, TopUp, Transfer
 from messages.reasons import Reason
 
@@ -39,7 +39,7 @@ def _top_up(command: TopUp, ledger: Ledger, now: datetime) -> Decision:
         return missing(command.account)
     if refused := closed(account) or own_coins(account) or not_available(account, command.method, ledger):
         return refused
-    changes: tuple[WithTransaction, ...] = ()
+    changes: tuple[WithTransaction, ...] = (WithTransaction(ReceiptDue(account.id, None)),)
     if command.reference:
         used = ledger.get(RechargeReference, (account.top, command.method, command.reference))
         if used is not None and used.transaction is not None:
@@ -47,7 +47,7 @@ def _top_up(command: TopUp, ledger: Ledger, now: datetime) -> Decision:
                 Reason.DUPLICATE_REFERENCE,
                 f"{command.reference} ({command.method}) has been recharged already; nothing was added.",
             )
-        changes = (WithTransaction(RechargeReference(account.top, command.method, command.reference, None)),)
+        changes += (WithTransaction(RechargeReference(account.top, command.method, command.reference, None)),)
     if refused := too_much(account, command.amount):
         return refused
     return Applied(

@@ -22,8 +22,9 @@ from ledger.model import (
     WithTransaction,
 )
 from ledger.periods import Cycle, nth
-from ledger.records import Device, Order, Plan, Subscription, SubscriptionCycle
+from ledger.records import Device, Order, Plan, ReceiptDue, Subscription, SubscriptionCycle
 from messages.commands import BALANCE, SubscriptionKind
+from messages.events import EventType
 from messages.fields import time_text
 from messages.reasons import Reason
 
@@ -105,6 +106,12 @@ def last_period(subscription: Subscription) -> tuple[datetime | None, datetime |
     return nth(subscription.anchor, cycle, n, subscription.zone), subscription.paid_until
 
 
+def coming_period(subscription: Subscription) -> tuple[datetime | None, datetime | None]:
+    """The period of the next cycle as it stands; nothing beyond the years that can be counted."""
+    period = _next_period(subscription, Cycle(subscription.cycle_unit, subscription.cycle_count))
+    return (None, None) if isinstance(period, Rejected) else (period.begins_at, period.ends_at)
+
+
 def _period(anchor: datetime, cycle: Cycle, n: int, zone: str) -> tuple[datetime, datetime]:
     return nth(anchor, cycle, n, zone), nth(anchor, cycle, n + 1, zone)
 
@@ -155,6 +162,9 @@ def pay_cycle(
         paid_cycles=number,
         paid_until=period.ends_at,
         next_payment_at=period.ends_at,
+        next_try_at=subscription.start_at if subscription.start_at > now else period.ends_at,
+        past_due_since=None,
+        refused_for=None,
     )
     changes: list[Change] = [
         paid,
@@ -165,6 +175,7 @@ def pay_cycle(
     if paid.kind in _ORDERED:
         order_id = f"{paid.subscription}/{number}"
         changes.append(WithTransaction(_order_of(paid, order_id, terms, now)))
+        changes.append(WithTransaction(ReceiptDue(paid.account, order_id)))
     return Applied(
         (account,),
         Transaction(
@@ -242,6 +253,23 @@ def _order_of(subscription: Subscription, id_: str, terms: Terms, now: datetime)
         created_at=now,
         paid_at=now,
     )
+
+
+def canceled_with(
+    subscription: Subscription, account: Account, now: datetime, reason: str | None
+) -> tuple[Subscription, Announcement]:
+    """The subscription as it is when it has ended, and the word of it."""
+    canceled = replace(
+        subscription, status=CANCELED, canceled_at=now, cancel_at=None, next_payment_at=None, next_try_at=None
+    )
+    data = {
+        "subscription": subscription.subscription,
+        "cycle_no": subscription.paid_cycles,
+        "period": told(*last_period(subscription)),
+        "reason": reason,
+        "next_try": None,
+    }
+    return canceled, Announcement(EventType.SUBSCRIPTION_CANCELED, account, data)
 
 
 def told(begins_at: datetime | None, ends_at: datetime | None) -> dict[str, str | None]:

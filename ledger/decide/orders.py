@@ -22,7 +22,7 @@ from ledger.model import (
     TransactionType,
     WithTransaction,
 )
-from ledger.records import Order, Plan
+from ledger.records import Order, Plan, ReceiptDue
 from messages.commands import BALANCE, CancelOrder, Pay, PayOrder, PlaceOrder
 from messages.reasons import Reason
 
@@ -100,7 +100,10 @@ def _paid(account: Account, order: Order, amount: int, ledger: Ledger, now: date
     return Applied(
         (account,),
         _transaction(account, order, charge(payers, amount, TransactionType.ORDER)),
-        (WithTransaction(replace(order, status=COMPLETED, paid_at=now)),),
+        (
+            WithTransaction(replace(order, status=COMPLETED, paid_at=now)),
+            WithTransaction(ReceiptDue(account.id, order.order_id)),
+        ),
         recharge=recharge,
     )
 

@@ -11,11 +11,12 @@ from ledger.decide.cycles import (
     ACTIVE,
     CANCELED,
     DEVICE,
+    PAST_DUE,
     SCHEDULED,
     active_goods,
+    canceled_with,
     due_cycle,
     kind_of_plan,
-    last_period,
     not_active,
     pay_cycle,
     terms_of,
@@ -88,6 +89,7 @@ def _subscribe(command: Subscribe, ledger: Ledger, now: datetime) -> Decision:
         cancel_at=None,
         canceled_at=None,
         deleted_at=None,
+        next_try_at=start,
     )
     due = due_cycle(subscription, terms, account, ledger)
     if isinstance(due, Rejected):
@@ -133,7 +135,7 @@ def renew(command: Renewal, account: Account, ledger: Ledger, now: datetime) -> 
             Reason.CYCLE_NOT_DUE, f"Cycle {number} of {subscription.subscription} comes before {asked}."
         )
     if subscription.kind == DEVICE and not goods:
-        canceled, said = _canceled(subscription, account, now, "no device of it is active any more")
+        canceled, said = canceled_with(subscription, account, now, "no device of it is active any more")
         return Applied(
             (account,),
             changes=(replace(canceled, goods=[]),),
@@ -210,9 +212,11 @@ def _change(command: ChangeSubscription, ledger: Ledger, now: datetime) -> Decis
     if refused := _not_charged(subscription):
         return refused
     method = command.payment_method.value if command.payment_method else subscription.payment_method
-    return Applied(
-        (account,), changes=(replace(subscription, plan=plan, goods=goods, payment_method=method),)
-    )
+    changed = replace(subscription, plan=plan, goods=goods, payment_method=method)
+    if method != subscription.payment_method and subscription.status == PAST_DUE:
+        # What is owed is tried at once by the new method, or left to be paid by hand.
+        changed = replace(changed, next_try_at=subscription.next_payment_at)
+    return Applied((account,), changes=(changed,))
 
 
 def _no_such_plan(plan: str | None, otherwise: Rejected, ledger: Ledger) -> Rejected:
@@ -239,24 +243,17 @@ def _cancel(command: CancelSubscription, ledger: Ledger, now: datetime) -> Decis
     if not at_once and subscription.paid_until is not None and subscription.paid_until > now:
         return Applied(
             (account,),
-            changes=(replace(subscription, cancel_at=subscription.paid_until, next_payment_at=None),),
+            changes=(
+                replace(
+                    subscription,
+                    cancel_at=subscription.paid_until,
+                    next_payment_at=None,
+                    next_try_at=subscription.paid_until,
+                ),
+            ),
         )
-    canceled, said = _canceled(subscription, account, now, None)
+    canceled, said = canceled_with(subscription, account, now, None)
     return Applied((account,), changes=(canceled,), announced=(said,))
-
-
-def _canceled(
-    subscription: Subscription, account: Account, now: datetime, reason: str | None
-) -> tuple[Subscription, Announcement]:
-    canceled = replace(subscription, status=CANCELED, canceled_at=now, cancel_at=None, next_payment_at=None)
-    data = {
-        "subscription": subscription.subscription,
-        "cycle_no": subscription.paid_cycles,
-        "period": told(*last_period(subscription)),
-        "reason": reason,
-        "next_try": None,
-    }
-    return canceled, Announcement(EventType.SUBSCRIPTION_CANCELED, account, data)
 
 
 def _delete(command: DeleteSubscription, ledger: Ledger, now: datetime) -> Decision:

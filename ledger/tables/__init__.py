@@ -6,7 +6,7 @@ first for speed, the second because a look at a balance should not wait for the 
 
 from __future__ import annotations
 
-from ledger.tables import books, operations, products
+from ledger.tables import books, operations, products, upkeep
 from ledger.tables.base import metadata
 
-__all__ = ["books", "metadata", "operations", "products"]
+__all__ = ["books", "metadata", "operations", "products", "upkeep"]

@@ -80,6 +80,8 @@ account = Table(
     CheckConstraint("state <> 'closed' OR (credit = 0 AND frozen = 0)", name="closed_is_empty"),
     CheckConstraint("state <> 'closed' OR (running = 0 AND settled = 0)", name="closed_runs_nothing"),
     Index("account_path_idx", "path", postgresql_using="gin"),
+    Index("account_drawing_idx", "draws_from", postgresql_where=text("draws_from <> id")),
+    Index("account_sponsor_idx", "sponsor", postgresql_where=text("sponsor IS NOT NULL")),
     postgresql_with={"fillfactor": 70},
 )
 

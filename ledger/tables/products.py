@@ -39,6 +39,11 @@ device = Table(
     Column("onboarded_at", Moment, nullable=False),
     Column("paid_until", Moment),
     Index("device_account_idx", "account", postgresql_where=text("account IS NOT NULL")),
+    Index(
+        "device_paid_until_idx",
+        "paid_until",
+        postgresql_where=text("account IS NOT NULL AND paid_until IS NOT NULL"),
+    ),
 )
 
 payment_methods = Table(
@@ -90,6 +95,11 @@ session = Table(
     Column("power_down_at", Moment, comment="null: it runs"),
     Column("minutes", BigInteger, comment="started ones"),
     Index("session_running_idx", "payer", postgresql_where=text("power_down_at IS NULL")),
+    Index(
+        "session_sponsoring_idx",
+        "sponsor",
+        postgresql_where=text("power_down_at IS NULL AND sponsor IS NOT NULL"),
+    ),
 )
 
 phone = Table(
@@ -174,6 +184,9 @@ subscription = Table(
     Column("cancel_at", Moment),
     Column("canceled_at", Moment),
     Column("deleted_at", Moment),
+    Column("next_try_at", Moment, comment="when the billing cycle looks at it next; null: never"),
+    Column("past_due_since", Moment, comment="since when its next cycle is owed"),
+    Column("refused_for", Text, comment="why it could not be charged last"),
     CheckConstraint("kind IN ('device', 'package', 'proxy', 'phone')", name="kind"),
     CheckConstraint("payment_method IN ('balance', 'manual')", name="payment_method"),
     CheckConstraint("status IN ('scheduled', 'active', 'past_due', 'suspended', 'canceled')", name="status"),
@@ -184,7 +197,8 @@ subscription = Table(
         "next_payment_at",
         postgresql_where=text("next_payment_at IS NOT NULL"),
     ),
-    Index("subscription_cancel_at_idx", "cancel_at", postgresql_where=text("cancel_at IS NOT NULL")),
+    Index("subscription_next_try_at_idx", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
+    Index("subscription_owing_idx", "account", postgresql_where=text("status IN ('past_due', 'suspended')")),
 )
 
 subscription_cycle = Table(
@@ -257,6 +271,14 @@ export = Table(
     Column("format", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("requested_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("ready_at", Moment),
+    Column("path", Text, comment="below FILES_DIR"),
+    Column("rows", BigInteger),
+    Column("bytes", BigInteger),
+    Column("sha256", Text),
+    Column("why", Text, comment="why it failed"),
+    CheckConstraint("state IN ('requested', 'running', 'ready', 'failed', 'removed')", name="state"),
     Index("export_account_idx", "account", "requested_at"),
-    Index("export_requested_idx", "requested_at", postgresql_where=text("state = 'requested'")),
+    Index("export_requested_idx", "requested_at", postgresql_where=text("state IN ('requested', 'running')")),
 )

@@ -1,0 +1,47 @@
+"""What would become of commands: decided on rows as they are and as the ones before would leave them; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import count
+from typing import Any, TypeVar
+
+import psycopg
+
+from ledger.book import Book, Origin
+from ledger.decide import Wanted, decide, needs
+from ledger.model import Applied, Decision
+from ledger.snapshot import load
+from messages.commands import Command
+
+# Transactions that will never be have keys that none will ever have.
+NEVER = 1 << 62
+One = TypeVar("One", bound=Command)
+
+
+def foresee(
+    connection: psycopg.Connection[Any],
+    commands: Sequence[One],
+    now: datetime,
+    following: Callable[[One, Book], One | None] = lambda _command, _book: None,
+) -> list[tuple[One, Decision]]:
+    """Decide each in its order, in a transaction that the caller rolls back: until then what they want is locked.
+
+    following: the command that would come of one that would be applied, if any.
+    """
+    wanted = Wanted()
+    for command in commands:
+        needs(command, wanted)
+    book = load(connection, [], wanted, transaction_keys=count(NEVER)).book
+    decisions: list[tuple[One, Decision]] = []
+    for first in commands:
+        coming: One | None = first
+        while coming is not None:
+            decision = decide(coming, book, now)
+            decisions.append((coming, decision))
+            if not isinstance(decision, Applied):
+                break
+            book.apply(decision, Origin("foresight", str(len(decisions)), None), now)
+            coming = following(coming, book)
+    return decisions

@@ -1,0 +1,46 @@
+"""The process `coins worker jobs`: performs runs when it is knocked at. Apart from commands, whose latency it would ruin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dramatiq
+import structlog
+
+from messages.publisher import connect
+from schedulers.ringing import ACTOR, QUEUE
+from schedulers.schedule import JOBS
+from workers.broker import CoinsBroker
+from workers.jobs.performing import leases_kept, perform
+from workers.process import Process
+from workers.settings import Settings
+
+THREADS = 6
+STOP_MILLISECONDS = 8_000
+
+log = structlog.get_logger(__name__)
+
+
+def declare(broker: dramatiq.Broker, settings: Settings, process: Process) -> Any:
+    """The actor `run_job`: a message says no more than which row to look at, and may be lost, late or doubled."""
+
+    @dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)
+    def run_job(run: int) -> None:
+        perform(run, JOBS, settings, owner=process.name, stopping=process.stopping.is_set)
+
+    return run_job
+
+
+def run(settings: Settings) -> None:
+    """Perform runs until told to stop; what is not finished then goes on elsewhere, or with the next start."""
+    connect(settings.redis).close()  # a URL that is none is no reason to wait
+    with Process("jobs", settings.database) as process, leases_kept(settings, process.name):
+        broker = CoinsBroker(settings, owner=process.name)
+        declare(broker, settings, process)
+        worker = dramatiq.Worker(broker, worker_threads=THREADS, worker_timeout=250)
+        worker.start()
+        process.ready()
+        process.stopping.wait()
+        log.info("stopping")
+        worker.stop(STOP_MILLISECONDS)
+        broker.close()

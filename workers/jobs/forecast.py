@@ -1,0 +1,67 @@
+"""What the billing cycle would do: the same decisions, on what is due, and rolled back."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import psycopg
+
+from ledger.book import Book
+from ledger.decide.dunning import time_has_come
+from ledger.foresight import foresee as decided
+from ledger.model import Rejected
+from ledger.records import Subscription
+from ledger.upkeep import keep_up
+from messages.commands import Renewal
+from workers.jobs import attempts
+from workers.jobs.attempts import Due
+from workers.jobs.run import Run
+
+AT_ONCE = 1_000
+
+
+def foresee(run: Run) -> str:
+    """Every cycle that would be paid or refused, and everything that would begin, be owed or end.
+
+    Coins are counted down as far as subscriptions are looked at together: a thousand at a time, in the order they are due.
+    """
+    after = None
+    while due := attempts.due(run.connection, run.now, after=after, limit=AT_ONCE):
+        last = due[-1]
+        after = (last.next_try_at, last.subscription)
+        run.transact(partial(_foresee, run, due=due))
+    return f"{run.done:,} would be done, {run.refused:,} would be refused"
+
+
+def _foresee(run: Run, connection: psycopg.Connection[Any], *, due: list[Due]) -> None:
+    turned = [one.subscription for one in due if not one.is_charged(run.now)]
+    for kept in keep_up(connection, Subscription, turned, time_has_come, run.now):
+        (changed,) = kept.applied.changes
+        assert isinstance(changed, Subscription)
+        run.item(changed.subscription, reason=changed.refused_for, detail=f"would be {changed.status}")
+    names = attempts.names(connection, [one.account for one in due])
+    renewals = [
+        Renewal(account=names[one.account], subscription=one.subscription, cycle_no=one.cycle_no)
+        for one in due
+        if one.is_charged(run.now)
+    ]
+
+    def following(command: Renewal, book: Book) -> Renewal | None:
+        subscription: Subscription = book.get(Subscription, command.subscription)
+        coming = subscription.next_payment_at
+        if coming is None or coming > run.now:
+            return None
+        return command.model_copy(update={"cycle_no": subscription.paid_cycles + 1})
+
+    for command, decision in decided(connection, renewals, run.now, following):
+        item = f"{command.subscription} cycle {command.cycle_no}"
+        if isinstance(decision, Rejected):
+            run.item(item, "refused", decision.reason, decision.message)
+        else:
+            amount = -sum(
+                leg.amount
+                for leg in (decision.transaction.legs if decision.transaction else ())
+                if leg.amount < 0 and leg.unit == "coin"
+            )
+            run.item(item, detail=f"{amount:,} from {command.account}" if amount else decision.message)

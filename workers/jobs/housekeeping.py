@@ -1,0 +1,127 @@
+"""What nobody needs any more goes: events beyond their number, old files, runs and mails. Never rows of the ledger, keys, or
+dead letters that are not resolved.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from messages.publisher import connect
+from messages.streams import EVENTS
+from workers.jobs.run import Run
+
+EXPORTS_KEPT = timedelta(days=30)
+MAILS_KEPT = timedelta(days=400)
+RUNS_KEPT = timedelta(days=90)
+IDLE_RUNS_KEPT = timedelta(days=2)
+LEFTOVERS_KEPT = timedelta(days=1)
+AT_ONCE = 5_000
+
+_OLD_EXPORTS = """
+UPDATE export SET state = 'removed'
+WHERE state = 'ready' AND ready_at < %b
+RETURNING export, path"""
+_OLD_MAILS = """
+DELETE FROM mail WHERE id IN (
+  SELECT id FROM mail WHERE state = 'sent' AND created_at < %b ORDER BY created_at LIMIT %b)"""
+# One that found nothing to do tells nothing but that it was there.
+_OLD_RUNS = """
+WITH old AS (
+  DELETE FROM job_run WHERE id IN (
+    SELECT id FROM job_run
+    WHERE state IN ('done', 'failed')
+      AND (created_at < %(long_ago)s OR created_at < %(ago)s AND state = 'done' AND done = 0 AND refused = 0)
+    ORDER BY created_at LIMIT %(rows)s)
+  RETURNING id
+), items AS (
+  DELETE FROM job_item i USING old WHERE i.run = old.id
+)
+SELECT count(*) FROM old"""
+
+
+def tidy(run: Run) -> str:
+    """Trim and remove, by the run's clock. What of the database and what of the disk goes together is done in this order:
+    first the row says that a file is gone, then it goes; one that is left over is found the next time.
+    """
+    if run.dry_run:
+        return "nothing of this is tried: what is older than its time would be removed"
+    told = [
+        f"{_trim_events(run):,} events trimmed",
+        f"{_remove_exports(run):,} exports removed",
+        f"{_remove_rows(run):,} old runs and mails removed",
+    ]
+    _create_months(run)
+    return ", ".join(told)
+
+
+def _trim_events(run: Run) -> int:
+    client = connect(run.settings.redis if run.settings.edge.startswith("amqp") else run.settings.edge)
+    try:
+        return sum(
+            int(client.xtrim(key, maxlen=run.settings.events_keep, approximate=True))
+            for key in client.scan_iter(match=f"{EVENTS}*", count=1_000, _type="stream")
+        )
+    finally:
+        client.close()
+
+
+def _remove_exports(run: Run) -> int:
+    """Files past their time, and what was left of files that never became whole."""
+    root = run.settings.files
+
+    def work(connection: object) -> list[str]:
+        found = run.connection.execute(_OLD_EXPORTS, (run.now - EXPORTS_KEPT,)).fetchall()
+        for export, _ in found:
+            run.item(f"export {export}", detail="removed, it can be asked for again")
+        return [path for _, path in found if path]
+
+    removed = run.transact(work)
+    for path in removed:
+        (root / path).unlink(missing_ok=True)
+    for leftover in _leftovers(root):
+        leftover.unlink(missing_ok=True)
+    return len(removed)
+
+
+def _leftovers(root: Path) -> list[Path]:
+    before = time.time() - LEFTOVERS_KEPT.total_seconds()
+    return [path for path in root.rglob(".*.part") if path.is_file() and path.stat().st_mtime < before]
+
+
+def _remove_rows(run: Run) -> int:
+    count = 0
+    while True:
+        run.check()
+        gone = run.transact(partial(_remove_some, run))
+        if not gone:
+            return count
+        count += gone
+
+
+def _remove_some(run: Run, connection: psycopg.Connection[Any]) -> int:
+    mails = connection.execute(_OLD_MAILS, (run.now - MAILS_KEPT, AT_ONCE)).rowcount
+    values = {"long_ago": run.now - RUNS_KEPT, "ago": run.now - IDLE_RUNS_KEPT, "rows": AT_ONCE}
+    (runs,) = connection.execute(_OLD_RUNS, values).fetchone() or (0,)
+    return mails + int(runs)
+
+
+def _create_months(run: Run) -> None:
+    """Room for the raw messages of the months to come, for a system that is not migrated for years."""
+    # Here, because half a second for it is too long for everybody who only wants to know of jobs.
+    from sqlalchemy import create_engine
+
+    from ledger.database import sqlalchemy_url
+    from ledger.migrate import create_months
+
+    engine = create_engine(sqlalchemy_url(run.settings.database))
+    try:
+        with engine.begin() as connection:
+            create_months(connection, run.now)
+    finally:
+        engine.dispose()

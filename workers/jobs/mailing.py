@@ -1,0 +1,53 @@
+"""Mails are rows first, written with what they tell of, once; a job of their own sends them (`mails.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from workers.mail.message import message_id_of
+from workers.settings import Settings
+
+# The same mail is there once, however often it is written.
+_QUEUE = """
+INSERT INTO mail (message_id, recipient, subject, body, receipt, account, created_at, next_try_at)
+SELECT u.message_id, u.recipient, u.subject, u.body, u.receipt, u.account, %s, %s
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int8[])
+  AS u(message_id, recipient, subject, body, receipt, account)
+ON CONFLICT (message_id) DO NOTHING"""
+
+
+class Draft(NamedTuple):
+    """A mail to one address. `key` is what it is about: with the recipient it makes the Message-ID, the same for ever."""
+
+    key: tuple[str, ...]
+    account: int
+    recipient: str
+    subject: str
+    body: str
+    receipt: str | None = None
+
+
+def queue(
+    connection: psycopg.Connection[Any], drafts: Iterable[Draft], now: datetime, settings: Settings
+) -> int:
+    """Write the mails, in the caller's transaction. How many are new."""
+    domain = settings.mail_from.rpartition("@")[2] or "localhost"
+    listed = [
+        (
+            message_id_of(*one.key, one.recipient.lower(), domain=domain),
+            one.recipient,
+            one.subject,
+            one.body,
+            one.receipt,
+            one.account,
+        )
+        for one in drafts
+    ]
+    if not listed:
+        return 0
+    columns = [list(column) for column in zip(*listed, strict=True)]
+    return connection.execute(_QUEUE, (now, now, *columns)).rowcount

@@ -1,0 +1,138 @@
+"""Performs a run: takes its row, calls the job, and writes down how it ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import psycopg
+import structlog
+
+from ledger import dead_letters
+from ledger.batch import Delivery
+from ledger.database import connect, connect_for_jobs
+from ledger.dead_letters import GAVE_UP, DeadLetter
+from ledger.errors import DatabaseUnavailable
+from workers.jobs import rows
+from workers.jobs.rows import TRIES, Taken
+from workers.jobs.run import Run, RunFailed, RunLost, RunStopped, is_outage
+from workers.settings import Settings
+
+BEAT_SECONDS = 3.0
+Job = Callable[[Run], str]
+
+log = structlog.get_logger(__name__)
+
+
+def perform(
+    id: int,
+    jobs: Mapping[str, Job],
+    settings: Settings,
+    *,
+    owner: str,
+    stopping: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
+) -> bool:
+    """Run the job of that row to its end, if it waits for somebody. Whether it was done.
+
+    A job that raises is tried again after a pause; five times, then it has failed, and a dead letter says so. An outage is
+    waited out however long. Raises psycopg.Error, DatabaseUnavailable where not even that can be written down: then the
+    lease runs out, and somebody else takes over.
+    """
+    with connect_for_jobs(settings.database, name="job") as connection:
+        taken = rows.take(connection, id, owner)
+        if taken is None:
+            return False
+        run = Run(
+            taken.job,
+            taken.at,
+            settings,
+            connection,
+            id=taken.id,
+            epoch=taken.epoch,
+            stopping=stopping,
+            say=say,
+        )
+        try:
+            result = jobs[taken.job](run)
+        except RunLost as lost:
+            log.warning("run lost", job=taken.job, run=taken.id, why=str(lost))
+            return False
+        except RunStopped as stopped:
+            rows.again(connection, taken, stopped, outage=True, pause_seconds=0)
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever a job raises is written down with its run
+            _failed(settings, taken, error)
+            return False
+        rows.done(connection, taken, result)
+        level = log.info if run.done or run.refused else log.debug
+        level("job done", job=taken.job, run=taken.id, result=result)
+        return True
+
+
+def _failed(settings: Settings, taken: Taken, error: Exception) -> None:
+    """On a session of its own: the job's may be what has failed."""
+    with connect_for_jobs(settings.database, name="job") as connection:
+        outage = is_outage(error)
+        if outage or (taken.tries < TRIES and not isinstance(error, RunFailed)):
+            pause = rows.again(connection, taken, error, outage=outage)
+            log.warning(
+                "job to be tried again",
+                job=taken.job,
+                run=taken.id,
+                in_seconds=pause,
+                exc_info=None if outage else error,
+                why=str(error).strip()[:500],
+            )
+            return
+        log.error("job failed", job=taken.job, run=taken.id, exc_info=error)
+        body = orjson.dumps({"job": taken.job, "at": taken.at, "run": taken.id})
+        with connection.transaction():
+            rows.failed(connection, taken, error)
+            give_up(connection, body, f"job:{taken.job}", str(taken.id), error, datetime.now(UTC))
+
+
+def give_up(
+    connection: psycopg.Connection[Any],
+    body: bytes,
+    stream: str,
+    position: str,
+    error: BaseException,
+    now: datetime,
+) -> None:
+    """A dead letter of what a job has tried for long enough, in the caller's transaction."""
+    letter = DeadLetter.crashed(Delivery(stream, position, None, body), 0, error)
+    dead_letters.record(connection, [letter._replace(reason=GAVE_UP)], now)
+
+
+@contextmanager
+def leases_kept(settings: Settings, owner: str) -> Iterator[None]:
+    """Within, whatever this owner runs stays its own, however long a job takes."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        connection: psycopg.Connection[Any] | None = None
+        while not ended.wait(BEAT_SECONDS):
+            try:
+                if connection is None:
+                    connection = connect(settings.database, name="job leases")
+                rows.beat(connection, owner)
+            except (DatabaseUnavailable, psycopg.Error) as error:
+                log.warning("leases of runs not renewed", why=str(error).strip())
+                if connection is not None:
+                    connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    thread = threading.Thread(target=beat, name="job leases", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=2 * BEAT_SECONDS)

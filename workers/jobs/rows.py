@@ -1,0 +1,133 @@
+"""The rows of runs: asked for, taken, ended. A message to a worker is only a doorbell; what is to be done stands here."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from workers.jobs.run import LEASE_SECONDS
+
+TRIES = 5
+RING_AGAIN_SECONDS = 5
+LONGEST_PAUSE_SECONDS = 300
+
+# One that waits already will see what this one would have seen.
+_ASK_SCHEDULED = """
+INSERT INTO job_run (job, at, asked_by)
+SELECT %(job)s, %(at)s, 'scheduler'
+WHERE NOT EXISTS (SELECT FROM job_run WHERE job = %(job)s AND state = 'waiting')
+ON CONFLICT (job, at) WHERE asked_by = 'scheduler' DO NOTHING
+RETURNING id"""
+_ASK = "INSERT INTO job_run (job, at, asked_by) VALUES (%b, %b, %b) RETURNING id"
+
+# Of one job one run at a time. Who looks whether another one runs must be alone with the question.
+_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('coins job ' || job, 0)) FROM job_run WHERE id = %b"
+_TAKE = f"""
+UPDATE job_run r SET
+  state = 'running', owner = %(owner)s, epoch = r.epoch + 1, tries = r.tries + 1,
+  started_at = coalesce(r.started_at, clock_timestamp()),
+  lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
+WHERE r.id = %(id)s
+  AND (r.state = 'waiting' OR r.state = 'running' AND r.lease_until < clock_timestamp())
+  AND r.not_before <= clock_timestamp()
+  AND NOT EXISTS (
+    SELECT FROM job_run o
+    WHERE o.job = r.job AND o.id <> r.id AND o.state = 'running' AND o.lease_until > clock_timestamp())
+RETURNING r.job, r.at, r.epoch, r.tries"""
+
+_BEAT = f"""
+UPDATE job_run SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
+WHERE id IN (SELECT id FROM job_run WHERE owner = %b AND state = 'running' FOR UPDATE SKIP LOCKED)"""
+
+_DONE = """
+UPDATE job_run SET state = 'done', finished_at = clock_timestamp(), result = %b, error = NULL, lease_until = '-infinity'
+WHERE id = %b AND epoch = %b"""
+_AGAIN = """
+UPDATE job_run SET state = 'waiting', error = %b, lease_until = '-infinity', owner = NULL,
+  tries = CASE WHEN %b THEN tries - 1 ELSE tries END,
+  not_before = clock_timestamp() + make_interval(secs => %b::float8)
+WHERE id = %b AND epoch = %b"""
+_FAILED = """
+UPDATE job_run SET state = 'failed', finished_at = clock_timestamp(), error = %b, result = %b, lease_until = '-infinity'
+WHERE id = %b AND epoch = %b"""
+
+_TO_RING = f"""
+UPDATE job_run SET rung_at = clock_timestamp()
+WHERE id IN (
+  SELECT id FROM job_run
+  WHERE state IN ('waiting', 'running') AND lease_until < clock_timestamp() AND not_before <= clock_timestamp()
+    AND (rung_at IS NULL OR rung_at < clock_timestamp() - interval '{RING_AGAIN_SECONDS} seconds')
+  ORDER BY id
+  FOR UPDATE SKIP LOCKED)
+RETURNING id"""
+
+
+class Taken(NamedTuple):
+    """A run that is ours: which job, by which clock, under which epoch, and the how manieth try it is."""
+
+    id: int
+    job: str
+    at: datetime
+    epoch: int
+    tries: int
+
+
+def ask_scheduled(connection: psycopg.Connection[Any], job: str, at: datetime) -> int | None:
+    """A run that the schedule asks for; None where the same is there already, or one still waits to begin."""
+    row = connection.execute(_ASK_SCHEDULED, {"job": job, "at": at}).fetchone()
+    return row[0] if row else None
+
+
+def ask(connection: psycopg.Connection[Any], job: str, at: datetime, asked_by: str) -> int:
+    """A run that somebody asks for."""
+    (id_,) = connection.execute(_ASK, (job, at, asked_by)).fetchone() or (0,)
+    return int(id_)
+
+
+def take(connection: psycopg.Connection[Any], id: int, owner: str) -> Taken | None:
+    """Take a run that waits, or whose owner is gone; None where it is done, or cannot run now."""
+    with connection.transaction():
+        connection.execute(_ALONE, (id,))
+        row = connection.execute(_TAKE, {"id": id, "owner": owner}).fetchone()
+    return Taken(id, *row) if row else None
+
+
+def beat(connection: psycopg.Connection[Any], owner: str) -> None:
+    """Keep the leases of everything that this process runs."""
+    connection.execute(_BEAT, (owner,))
+
+
+def done(connection: psycopg.Connection[Any], run: Taken, result: str) -> None:
+    connection.execute(_DONE, (result, run.id, run.epoch))
+
+
+def again(
+    connection: psycopg.Connection[Any],
+    run: Taken,
+    error: BaseException,
+    *,
+    outage: bool,
+    pause_seconds: float | None = None,
+) -> float:
+    """Try it again after a pause, whose seconds are returned. An outage does not count as a try."""
+    pause = pause_seconds if pause_seconds is not None else min(2.0**run.tries, LONGEST_PAUSE_SECONDS)
+    connection.execute(_AGAIN, (shown(error), outage, pause, run.id, run.epoch))
+    return pause
+
+
+def failed(connection: psycopg.Connection[Any], run: Taken, error: BaseException) -> None:
+    connection.execute(_FAILED, (shown(error), f"{type(error).__name__}: {error}"[:500], run.id, run.epoch))
+
+
+def to_ring(connection: psycopg.Connection[Any]) -> list[int]:
+    """Runs that nobody works on though they could be: a worker is to be knocked at."""
+    return [id_ for (id_,) in connection.execute(_TO_RING).fetchall()]
+
+
+def shown(error: BaseException) -> str:
+    """A traceback that PostgreSQL can hold."""
+    text = "".join(traceback.format_exception(error))
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[-20_000:]

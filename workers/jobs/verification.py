@@ -1,0 +1,25 @@
+"""Everything is recomputed from the entries. What does not agree is told item by item, and the run has failed."""
+
+from __future__ import annotations
+
+from ledger.verify import verify
+from workers.jobs.run import Run, RunFailed
+
+
+def verify_ledger(run: Run) -> str:
+    """Raises RunFailed where the ledger does not agree with itself."""
+    found = verify(run.connection, run.say)
+    if not found.differences:
+        return f"{sum(found.checked.values()):,} rows agree, {len(found.checks)} checks"
+
+    def tell(_: object) -> None:
+        for one in found.differences:
+            run.item(
+                f"{one.check}: {one.where}",
+                "failed",
+                one.check,
+                f"expected {one.expected}, found {one.found}",
+            )
+
+    run.transact(tell)
+    raise RunFailed(f"{len(found.differences):,} differences; `coins verify` shows them as they are now")
