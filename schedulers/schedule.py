@@ -17,7 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from ledger.errors import QueryInvalid
 from ledger.queries.jobs import RunRow
-from workers.jobs import billing, bills, housekeeping, tidying, verification
+from workers.jobs import billing, bills, exports, housekeeping, mails, receipts, tidying, verification
 from workers.jobs.performing import Job
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,6 +45,13 @@ SCHEDULE: tuple[Scheduled, ...] = (
     Scheduled("billing-cycle", every(minutes=1), billing.bill, "every missed cycle, the oldest first"),
     Scheduled("hold-expiry", every(minutes=1), tidying.expire_holds, "every hold that is past its time"),
     Scheduled("unpaid-orders", every(hours=1), tidying.cancel_unpaid_orders, "every order that is too old"),
+    Scheduled(
+        "receipts", every(seconds=10), receipts.issue_receipts, "everything without a receipt, in order"
+    ),
+    Scheduled("mails", every(seconds=10), mails.send_mails, "every mail that waits"),
+    Scheduled(
+        "exports", every(seconds=10), exports.build_exports, "what was asked for; every night, one by one"
+    ),
     Scheduled("bills", every(hours=1), bills.issue_bills, "every month that is over, each with its bill"),
     Scheduled("verification", daily(2, 30), verification.verify_ledger, "once, as everything is now"),
     Scheduled("housekeeping", every(hours=1), housekeeping.tidy, "everything past its time"),

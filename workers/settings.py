@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     def files(self) -> Path:
         return self.files_dir or self.data_dir / "files"
 
+    @property
+    def mail_dir(self) -> Path:
+        """Where mails are written to as files, without a mail server."""
+        return self.data_dir / "mail"
+
 
 def load(data_dir: Path | None = None) -> Settings:
     """Read the environment, the secrets' files, and for what is missing the embedded system's endpoints.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import Json, Limit, Ndjson, reading
+from console.cli.reads.options import Json, Ndjson, reading
 from console.cli.show import (
     Column,
     Form,
@@ -38,6 +38,7 @@ At = Annotated[
     str | None,
     typer.Option("--at", metavar="TIME", help="The clock that the job goes by; default: now."),
 ]
+Limit = Annotated[int, typer.Option("--limit", help="How many.", metavar="N")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 

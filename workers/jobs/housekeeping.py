@@ -4,6 +4,7 @@ dead letters that are not resolved.
 
 from __future__ import annotations
 
+import shutil
 import time
 from datetime import timedelta
 from functools import partial
@@ -14,6 +15,7 @@ import psycopg
 
 from messages.publisher import connect
 from messages.streams import EVENTS
+from workers.jobs.exports import DIRECTORY
 from workers.jobs.run import Run
 
 EXPORTS_KEPT = timedelta(days=30)
@@ -27,6 +29,7 @@ _OLD_EXPORTS = """
 UPDATE export SET state = 'removed'
 WHERE state = 'ready' AND ready_at < %b
 RETURNING export, path"""
+_KNOWN_FILES = "SELECT path FROM export WHERE path = ANY(%s::text[]) AND state = 'ready'"
 _OLD_MAILS = """
 DELETE FROM mail WHERE id IN (
   SELECT id FROM mail WHERE state = 'sent' AND created_at < %b ORDER BY created_at LIMIT %b)"""
@@ -84,14 +87,25 @@ def _remove_exports(run: Run) -> int:
     removed = run.transact(work)
     for path in removed:
         (root / path).unlink(missing_ok=True)
-    for leftover in _leftovers(root):
-        leftover.unlink(missing_ok=True)
-    return len(removed)
+    return len(removed) + _remove_leftovers(run, root)
 
 
-def _leftovers(root: Path) -> list[Path]:
+def _remove_leftovers(run: Run, root: Path) -> int:
+    """What a process left behind that was killed before its file was anybody's."""
     before = time.time() - LEFTOVERS_KEPT.total_seconds()
-    return [path for path in root.rglob(".*.part") if path.is_file() and path.stat().st_mtime < before]
+    old = [path for path in (root / DIRECTORY).glob("*/*") if path.stat().st_mtime < before]
+    names = [str(path.relative_to(root)) for path in old]
+    known = {path for (path,) in run.connection.execute(_KNOWN_FILES, (names,))}
+    count = 0
+    for path, name in zip(old, names, strict=True):
+        if name in known:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        count += 1
+    return count
 
 
 def _remove_rows(run: Run) -> int:

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from workers.mail.message import message_id_of
+from workers.mail.message import domain_of, message_id_of
 from workers.settings import Settings
 
-# The same mail is there once, however often it is written.
+# The same mail is there once, however often it is written. It is sent now, whatever clock its job went by.
 _QUEUE = """
 INSERT INTO mail (message_id, recipient, subject, body, receipt, account, created_at, next_try_at)
-SELECT u.message_id, u.recipient, u.subject, u.body, u.receipt, u.account, %s, %s
+SELECT u.message_id, u.recipient, u.subject, u.body, u.receipt, u.account, %s, least(%s, clock_timestamp())
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int8[])
   AS u(message_id, recipient, subject, body, receipt, account)
 ON CONFLICT (message_id) DO NOTHING"""
@@ -34,8 +34,8 @@ class Draft(NamedTuple):
 def queue(
     connection: psycopg.Connection[Any], drafts: Iterable[Draft], now: datetime, settings: Settings
 ) -> int:
-    """Write the mails, in the caller's transaction. How many are new."""
-    domain = settings.mail_from.rpartition("@")[2] or "localhost"
+    """Write the mails, in the caller's transaction. How many are new. Raises SettingsInvalid for the sender's address."""
+    domain = domain_of(settings.mail_from)
     listed = [
         (
             message_id_of(*one.key, one.recipient.lower(), domain=domain),

@@ -63,6 +63,7 @@ UPDATE job_run SET done = done + %b, refused = refused + %b, total = coalesce(%b
   lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
 WHERE id = %b AND epoch = %b"""
 
+_PROGRESS = "UPDATE job_run SET result = %b WHERE id = %b AND epoch = %b AND state = 'running' RETURNING id"
 _ITEMS = """
 INSERT INTO job_item (run, item, outcome, reason, detail)
 SELECT %s::int8, u.item, u.outcome, u.reason, u.detail
@@ -174,15 +175,13 @@ class Run:
         if not self.dry_run:
             self.connection.execute(_FOLLOW, {"job": job, "at": self.now, "asked_by": self.job})
 
-    def progress(self, done: int, total: int | None = None) -> None:
-        """Show how far something is that takes long, outside of any transaction. Raises RunLost."""
-        if self.id is not None:
-            found = self.connection.execute(
-                "UPDATE job_run SET done = %b, total = coalesce(%b::int8, total) WHERE id = %b AND epoch = %b RETURNING id",
-                (done, total, self.id, self.epoch),
-            ).fetchone()
-            if found is None:
-                raise RunLost(f"{self.job} is run by somebody else by now")
+    def progress(self, told: str) -> None:
+        """Show in the run's row how far something is that takes long, outside of any transaction. Raises RunLost."""
+        self.say(told)
+        if self.id is None:
+            return
+        if self.connection.execute(_PROGRESS, (told, self.id, self.epoch)).fetchone() is None:
+            raise RunLost(f"{self.job} is run by somebody else by now")
 
     def _fence(self) -> None:
         if self.id is not None and self.connection.execute(_FENCE, (self.id, self.epoch)).fetchone() is None:

@@ -21,7 +21,7 @@ from json import dumps
 from workers.errors import SettingsInvalid
 from workers.mail.errors import MailUnsendable
 
-MAX_ADDRESS = 254
+MAX_ADDRESS, MAX_NAME = 254, 64
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
@@ -57,7 +57,7 @@ class _Policy(EmailPolicy):
 
     def fold(self, name: str, value: str) -> str:
         if name != "Subject" or str(value).isascii():
-            return super().fold(name, value)
+            return str(super().fold(name, value))
         folded = Header(str(value), "utf-8", header_name=name).encode(linesep=self.linesep)
         return f"{name}: {folded}{self.linesep}"
 
@@ -113,10 +113,11 @@ def _recipient(text: str) -> Address:
 def _sender(text: str) -> Address:
     name, bare = parseaddr(text) if text.rstrip().endswith(">") else ("", text)
     address = _address(bare)
-    if address is None:
+    # The library breaks the header of a longer name in the wrong place.
+    if address is None or len(name) > MAX_NAME:
         raise SettingsInvalid(
-            f"COINS_MAIL_FROM: {_one_line(text)!r} is no single e-mail address, as in coins@acme.example "
-            "or Acme Coins <coins@acme.example>"
+            f"COINS_MAIL_FROM: {_one_line(text)!r} is no single e-mail address, as in coins@acme.example, "
+            f"or with a name of up to {MAX_NAME} characters, as in Acme Coins <coins@acme.example>"
         )
     return Address(_one_line(name), address.username, address.domain)
 
@@ -128,7 +129,7 @@ def _address(text: str) -> Address | None:
         ascii_domain = domain.encode("idna").decode() if not domain.isascii() else domain
     except UnicodeError:
         return None
-    if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(ascii_domain):
+    if "=?" in local or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(ascii_domain):
         return None
     if len(local) > _MAX_LOCAL or len(local) + 1 + len(ascii_domain) > MAX_ADDRESS:
         return None
@@ -136,9 +137,9 @@ def _address(text: str) -> Address | None:
 
 
 def _one_line(text: str) -> str:
-    """With a space for every line end and control character."""
+    """With a space for every line end and control character, and for what the library would decode into one (=?…?=)."""
     spaced = "".join(" " if unicodedata.category(one) in ("Cc", "Zl", "Zp") else one for one in text)
-    return " ".join(_valid(spaced).split())
+    return " ".join(_valid(spaced).replace("=?", "= ?").split())
 
 
 def _valid(text: str) -> str:

@@ -80,6 +80,18 @@ def test_a_line_end_in_a_subject_or_file_name_adds_no_header(end: str) -> None:
     assert attached.get_filename() == "a X-Evil: 1.pdf"
 
 
+@pytest.mark.parametrize("around", ["", "ü", "x" * 80])
+def test_a_line_end_in_disguise_adds_no_header(around: str) -> None:
+    typed = f"{around}=?utf-8?q?a=0D=0ABcc:_all@acme.example?={around}"
+    sender = f'"{typed[-64:]}" <c@d.example>'
+    mail = replace(MAIL, sender=sender, subject=typed, attachment=Attachment(typed, PDF))
+    message = received(mail)
+    assert message["Subject"] == typed.replace("=?", "= ?")
+    assert message["Bcc"] is None
+    head = message_of(mail).as_bytes().partition(b"\r\n\r\n")[0]
+    assert b"\nBcc" not in head
+
+
 def test_what_is_no_unicode_is_replaced() -> None:
     message = received(replace(MAIL, subject="a\ud800b", body="c\ud800d", attachment=None))
     assert message["Subject"] == "a?b"
@@ -103,6 +115,7 @@ def test_what_is_no_unicode_is_replaced() -> None:
         "a@acme..example",
         "a@-acme.example",
         "李娜@acme.example",
+        "=?utf-8?q?a=0ABcc=3A_x?=@acme.example",
         f"{'a' * 65}@acme.example",
         f"a@{'.'.join(['a' * 63] * 4)}.example",
         f"a@{'ü' * 64}.example",
@@ -118,7 +131,10 @@ def test_a_domain_of_any_letters_is_sent_in_its_ascii_form() -> None:
     assert received(replace(MAIL, recipient="info@münzen.example"))["To"] == "info@xn--mnzen-kva.example"
 
 
-@pytest.mark.parametrize("sender", ["", "coins", "a@b.example, c@d.example", "Acme <coins>", "a@b\nBcc: c@d"])
+@pytest.mark.parametrize(
+    "sender",
+    ["", "coins", "a@b.example, c@d.example", "Acme <coins>", "a@b\nBcc: c@d", f"{'x' * 65} <a@b.example>"],
+)
 def test_a_sender_that_is_no_address_is_a_setting_to_mend(sender: str) -> None:
     with pytest.raises(SettingsInvalid, match="COINS_MAIL_FROM"):
         message_of(replace(MAIL, sender=sender))

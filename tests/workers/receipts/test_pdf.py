@@ -142,8 +142,9 @@ def test_a_character_that_no_font_has_leaves_a_visible_mark() -> None:
     assert "A\ufffdB\ufffdC\ufffdD\ufffdE" in text
 
 
-def test_what_looks_like_a_command_to_the_library_is_text() -> None:
-    typed = "{nb} **bold** --x-- (a) \\n <b> %PDF"
+@pytest.mark.parametrize("shaped", ["", " q\u0303"])
+def test_what_looks_like_a_command_to_the_library_is_text(shaped: str) -> None:
+    typed = f"{{nb}} **bold** --x-- (a) \\n <b> %PDF{shaped}"
     assert typed in text_of(render(replace(RECHARGE, legal_name=typed)))
 
 
