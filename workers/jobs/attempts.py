@@ -61,25 +61,30 @@ WITH made AS (
     AND NOT EXISTS (SELECT FROM command c WHERE c.source = '{SOURCE}' AND c.id = {_COMMAND_ID})
   RETURNING r.subscription, r.cycle_no, r.attempt, r.account
 ) {_WHOSE}"""
-_WAITING = f"SELECT count(*) FROM renewal_attempt r WHERE r.decided_at IS NULL AND {_NO_LETTER}"
+# Published lately by whoever ran before, and not lost as far as one can know.
+_OPEN = f"""
+WITH made AS (
+  SELECT r.subscription, r.cycle_no, r.attempt, r.account
+  FROM renewal_attempt r WHERE r.decided_at IS NULL AND {_NO_LETTER}
+) {_WHOSE}"""
 
-# (OFFSET 0: looked up key by key, whatever the planner thinks of a table with millions of keys.)
+# Looked up key by key, whatever the planner thinks of a table with millions of keys: hence OFFSET 0.
 _OUTCOMES = f"""
-FROM renewal_attempt r
+SELECT u.place, c.decided_at, c.reason, CASE WHEN c.reason IS NOT NULL THEN c.outcome::json ->> 'message' END
+FROM unnest(%s::text[]) WITH ORDINALITY AS u(id, place)
 CROSS JOIN LATERAL (
-  SELECT c.decided_at, c.reason, c.outcome FROM command c
-  WHERE c.source = '{SOURCE}' AND c.id = {_COMMAND_ID} OFFSET 0) c
-WHERE r.decided_at IS NULL"""
-_ANY_DECIDED = f"SELECT EXISTS (SELECT {_OUTCOMES})"
-_DECIDED = f"""
-WITH found AS MATERIALIZED (
-  SELECT r.subscription, r.cycle_no, r.attempt, c.decided_at, c.reason, c.outcome::json ->> 'message' AS message
-  {_OUTCOMES}
-)
-UPDATE renewal_attempt r SET decided_at = f.decided_at, reason = f.reason, message = f.message
-FROM found f
-WHERE r.subscription = f.subscription AND r.cycle_no = f.cycle_no AND r.attempt = f.attempt
-RETURNING r.subscription, r.cycle_no, r.attempt, r.reason"""
+  SELECT c.decided_at, c.reason, c.outcome FROM command c WHERE c.source = '{SOURCE}' AND c.id = u.id OFFSET 0) c"""
+_CRASHED = f"""
+SELECT u.place
+FROM unnest(%s::text[]) WITH ORDINALITY AS u(id, place)
+WHERE EXISTS (
+  SELECT FROM dead_letter d
+  WHERE d.source = '{SOURCE}' AND d.command_id = u.id AND d.state IN ('waiting', 'failed again'))"""
+_SETTLE = """
+UPDATE renewal_attempt r SET decided_at = u.decided_at, reason = u.reason, message = u.message
+FROM unnest(%s::text[], %s::int8[], %s::int4[], %s::timestamptz[], %s::text[], %s::text[])
+  AS u(subscription, cycle_no, attempt, decided_at, reason, message)
+WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no AND r.attempt = u.attempt AND r.decided_at IS NULL"""
 
 
 class Due(NamedTuple):
@@ -118,13 +123,13 @@ class Attempt(NamedTuple):
         return f"renewal:{self.subscription}:{self.cycle_no}:{self.attempt}"
 
 
-class Decided(NamedTuple):
-    """An attempt with its outcome; `reason` is None where it was paid."""
+class Outcome(NamedTuple):
+    """What the ledger decided; `reason` is None where it was paid."""
 
-    subscription: str
-    cycle_no: int
-    attempt: int
+    attempt: Attempt
+    decided_at: datetime
     reason: str | None
+    message: str | None
 
 
 def due(
@@ -162,20 +167,30 @@ def to_publish_again(connection: psycopg.Connection[Any]) -> list[Attempt]:
     return [Attempt(*row) for row in connection.execute(_AGAIN)]
 
 
-def count_waiting(connection: psycopg.Connection[Any]) -> int:
-    """How many wait for an outcome that is still to come."""
-    (count,) = connection.execute(_WAITING).fetchone() or (0,)
-    return int(count)
+def open_ones(connection: psycopg.Connection[Any]) -> list[Attempt]:
+    """Those without an outcome, but for those that wait as dead letters."""
+    return [Attempt(*row) for row in connection.execute(_OPEN)]
 
 
-def any_decided(connection: psycopg.Connection[Any]) -> bool:
-    (found,) = connection.execute(_ANY_DECIDED).fetchone() or (False,)
-    return bool(found)
+def outcomes(connection: psycopg.Connection[Any], some: Sequence[Attempt]) -> list[Outcome]:
+    """Of those that are decided, what the ledger has decided."""
+    if not some:
+        return []
+    rows = connection.execute(_OUTCOMES, ([one.command_id for one in some],))
+    return [Outcome(some[place - 1], *rest) for place, *rest in rows]
 
 
-def decided(connection: psycopg.Connection[Any]) -> list[Decided]:
-    """Settle what has been decided meanwhile, in the caller's transaction."""
-    return [Decided(*row) for row in connection.execute(_DECIDED)]
+def crashed(connection: psycopg.Connection[Any], some: Sequence[Attempt]) -> set[Attempt]:
+    """Those whose command waits as a dead letter."""
+    rows = connection.execute(_CRASHED, ([one.command_id for one in some],))
+    return {some[place - 1] for (place,) in rows}
+
+
+def settle(connection: psycopg.Connection[Any], some: Sequence[Outcome]) -> None:
+    """Write down what was decided, in the caller's transaction."""
+    if some:
+        rows = [(*one.attempt[:3], one.decided_at, one.reason, one.message) for one in some]
+        connection.execute(_SETTLE, [list(column) for column in zip(*rows, strict=True)])
 
 
 def names(connection: psycopg.Connection[Any], accounts: Sequence[int]) -> dict[int, str]:

@@ -14,22 +14,19 @@ import psycopg
 
 from ledger.decide.dunning import Refusal, refused, time_has_come
 from ledger.records import Subscription
-from ledger.upkeep import SOURCE, keep_up
-from messages.commands import Renewal
-from messages.envelope import Event
-from messages.publisher import Publisher, event
+from ledger.upkeep import keep_up
 from messages.reasons import Reason
 from workers.jobs import attempts, dunning_mails, reminders
-from workers.jobs.attempts import Attempt, Decided, Due
+from workers.jobs.attempts import Attempt, Due, Outcome
+from workers.jobs.flight import Flight
 from workers.jobs.forecast import foresee
 from workers.jobs.run import Run
 
-PRODUCER = "coins"
 # Enough to keep a worker busy, few enough that a command of somebody else's is not kept waiting behind them.
-A_MESSAGE = 100
 WAITING = 500
 AT_ONCE = 250
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.005
+LOOK_SECONDS = 1.0
 STALLED_SECONDS = 30.0
 # Somebody has paid it, or ended it, in between: nothing is owed.
 _SETTLED_OTHERWISE = frozenset(
@@ -60,29 +57,33 @@ class _Cycle:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._publisher = Publisher(
-            run.settings.edge, producer=PRODUCER, partitions=run.settings.partitions, timeout_seconds=30.0
-        )
-        self.waiting = 0
+        self._flight = Flight(run.settings)
         self.paid = self.owed = self.turned = 0
         self._stalled = False
 
+    @property
+    def waiting(self) -> int:
+        return len(self._flight)
+
     def close(self) -> None:
-        self._publisher.close()
+        self._flight.close()
 
     def turn(self) -> None:
         """Pass over what is due until a pass finds nothing to do: a subscription may have several cycles to catch up."""
         run = self._run
-        self._publish(attempts.to_publish_again(run.connection))
-        self.waiting = attempts.count_waiting(run.connection)
         run.transact(lambda _: None, total=attempts.count_due(run.connection, run.now))
+        self._go_on()
         while self._pass() and not self._stalled:
             pass
+
+    def _go_on(self) -> None:
+        """With what was left without an outcome when a run before this one ended."""
+        self._flight.follow(attempts.open_ones(self._run.connection))
+        self._flight.publish_again(attempts.to_publish_again(self._run.connection))
 
     def _pass(self) -> bool:
         """Whether anything was due."""
         run, after, any_due = self._run, None, False
-        self._stalled = False
         while due := attempts.due(run.connection, run.now, after=after, limit=AT_ONCE):
             run.check()
             last = due[-1]
@@ -90,88 +91,74 @@ class _Cycle:
             charged = [one for one in due if one.is_charged(run.now)]
             turned = self._turn([one.subscription for one in due if not one.is_charged(run.now)])
             any_due = any_due or bool(charged) or bool(turned)
-            if not self._await(WAITING - len(charged)):
-                self._stalled = True
-                return any_due
             if charged:
-                made = run.transact(partial(self._attempt, charged=charged))
-                self._publish(made)
-                self.waiting += len(made)
+                if not self._await(WAITING - len(charged)):
+                    return any_due
+                self._flight.publish(run.transact(partial(self._attempt, charged=charged)))
         # What has just been charged may have another cycle due.
-        self._stalled = not self._await(0)
+        self._await(0)
         return any_due
 
-    def _attempt(self, connection: psycopg.Connection[Any], charged: list[Due]) -> list[Attempt]:
+    def _attempt(self, connection: psycopg.Connection[Any], *, charged: list[Due]) -> list[Attempt]:
         return attempts.make(connection, charged, run=self._run.id or 0, now=self._run.now)
-
-    def _publish(self, made: list[Attempt]) -> None:
-        self._publisher.send_batch(map(_renewal, made), size=A_MESSAGE)
 
     def _turn(self, subscriptions: list[str]) -> int:
         """What happens on its day without a charge."""
-        if not subscriptions:
-            return 0
-
-        def work(connection: psycopg.Connection[Any]) -> int:
-            kept = keep_up(connection, Subscription, subscriptions, time_has_come, self._run.now)
-            dunning_mails.write(connection, kept, self._run.now, self._run.settings)
-            for one in kept:
-                (changed,) = one.applied.changes
-                assert isinstance(changed, Subscription)
-                self._run.item(changed.subscription, reason=changed.refused_for, detail=changed.status)
-            return len(kept)
-
-        count = self._run.transact(work)
+        count = sum(self._run.each(subscriptions, self._take_turns, str))
         self.turned += count
         return count
 
+    def _take_turns(self, connection: psycopg.Connection[Any], subscriptions: list[str]) -> int:
+        kept = keep_up(connection, Subscription, subscriptions, time_has_come, self._run.now)
+        dunning_mails.write(connection, kept, self._run.now, self._run.settings)
+        for one in kept:
+            (changed,) = one.applied.changes
+            assert isinstance(changed, Subscription)
+            self._run.item(changed.subscription, reason=changed.refused_for, detail=changed.status)
+        return len(kept)
+
     def _await(self, most: int) -> bool:
         """Wait until at most so many are without an outcome. False where none has come for a long time."""
-        heard_at = again_at = time.monotonic()
-        while True:
-            settled = self._settle() if self.waiting else 0
-            if self.waiting <= max(0, most):
-                return True
+        heard_at = looked_at = time.monotonic()
+        while self.waiting > max(0, most):
             now = time.monotonic()
-            if settled:
+            if self._settle(self._flight.landed(self._run.connection)):
                 heard_at = now
-                continue
-            if now - heard_at > STALLED_SECONDS:
-                return False
-            if now - again_at > attempts.AGAIN_SECONDS:
-                self._publish(attempts.to_publish_again(self._run.connection))
-                self.waiting, again_at = attempts.count_waiting(self._run.connection), now
-            self._run.check()
-            time.sleep(POLL_SECONDS)
+            elif now - looked_at > LOOK_SECONDS:
+                looked_at = now
+                if self._settle(self._flight.look_at_all(self._run.connection)):
+                    heard_at = now
+                elif now - heard_at > STALLED_SECONDS:
+                    self._stalled = True
+                    return False
+                self._flight.publish_again(attempts.to_publish_again(self._run.connection))
+            else:
+                self._run.check()
+                time.sleep(POLL_SECONDS)
+        return True
 
-    def _settle(self) -> int:
-        """What has been decided meanwhile: paid, or owed from now on."""
+    def _settle(self, decided: list[Outcome]) -> int:
+        """Write down what has been decided: paid, or owed from now on."""
+        refused_ones = [one for one in decided if one.reason and one.reason not in _SETTLED_OTHERWISE]
+        others = [one for one in decided if not one.reason or one.reason in _SETTLED_OTHERWISE]
+        if others:
+            self.paid += self._run.transact(partial(self._settle_paid, decided=others))
+        owed = self._run.each(refused_ones, self._owe, lambda one: one.attempt.command_id)
+        self.owed += sum(owed)
+        return len(decided)
 
-        def work(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
-            decided = attempts.decided(connection)
-            owed = [one for one in decided if one.reason and one.reason not in _SETTLED_OTHERWISE]
-            self._owe(connection, owed)
-            paid = sum(not one.reason for one in decided)
-            self._run.tally(done=paid, refused=len(owed))
-            return paid, len(owed), len(decided)
+    def _settle_paid(self, connection: psycopg.Connection[Any], *, decided: list[Outcome]) -> int:
+        attempts.settle(connection, decided)
+        paid = sum(not one.reason for one in decided)
+        self._run.tally(done=paid)
+        return paid
 
-        if not attempts.any_decided(self._run.connection):
-            return 0
-        paid, owed, count = self._run.transact(work)
-        self.paid, self.owed = self.paid + paid, self.owed + owed
-        self.waiting = max(0, self.waiting - count)
-        return count
-
-    def _owe(self, connection: psycopg.Connection[Any], owed: list[Decided]) -> None:
-        refusals = {one.subscription: Refusal(one.cycle_no, one.reason or "") for one in owed}
+    def _owe(self, connection: psycopg.Connection[Any], decided: list[Outcome]) -> int:
+        attempts.settle(connection, decided)
+        refusals = {
+            one.attempt.subscription: Refusal(one.attempt.cycle_no, one.reason or "") for one in decided
+        }
         kept = keep_up(connection, Subscription, refusals, refused(refusals), self._run.now)
         dunning_mails.write(connection, kept, self._run.now, self._run.settings)
-
-
-def _renewal(attempt: Attempt) -> Event[Any]:
-    return event(
-        Renewal(account=attempt.account, subscription=attempt.subscription, cycle_no=attempt.cycle_no),
-        source=SOURCE,
-        id=attempt.command_id,
-        partitionkey=attempt.top_account,
-    )
+        self._run.tally(refused=len(decided))
+        return len(decided)

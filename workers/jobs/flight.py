@@ -1,0 +1,105 @@
+"""Renewals on their way: published and not decided yet, message by message, in the order of their partitions."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import psycopg
+
+from ledger.upkeep import SOURCE
+from messages.commands import Renewal
+from messages.envelope import encode
+from messages.publisher import Message, Publisher, arrays, event
+from messages.streams import partition_of
+from workers.jobs import attempts
+from workers.jobs.attempts import Attempt, Outcome
+from workers.settings import Settings
+
+PRODUCER = "coins"
+# So many in a message that a worker has something to do, so few that nobody's command waits long behind them.
+A_MESSAGE = 100
+
+
+class Flight:
+    """What was published. Of a message only the last command is asked for: those before it are decided by then."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._partitions = settings.partitions
+        self._publisher = Publisher(
+            settings.edge, producer=PRODUCER, partitions=settings.partitions, timeout_seconds=30.0
+        )
+        self._messages: dict[int, deque[list[Attempt]]] = defaultdict(deque)
+
+    def __len__(self) -> int:
+        return sum(len(message) for waiting in self._messages.values() for message in waiting)
+
+    def close(self) -> None:
+        self._publisher.close()
+
+    def follow(self, made: Iterable[Attempt]) -> None:
+        """Wait for what somebody else has published."""
+        for one in made:
+            self._messages[self._partition(one)].append([one])
+
+    def publish(self, made: Sequence[Attempt]) -> None:
+        """Raises EdgeUnavailable; what may not have arrived is published again later."""
+        for partition, message in self._in_messages(made):
+            self._messages[partition].append(message)
+            self._send(partition, message)
+
+    def publish_again(self, made: Sequence[Attempt]) -> None:
+        """What is waited for already, and may have been lost."""
+        for partition, message in self._in_messages(made):
+            self._send(partition, message)
+
+    def _in_messages(self, made: Sequence[Attempt]) -> Iterator[tuple[int, list[Attempt]]]:
+        by_partition: dict[int, list[Attempt]] = defaultdict(list)
+        for one in made:
+            by_partition[self._partition(one)].append(one)
+        for partition, some in by_partition.items():
+            for begin in range(0, len(some), A_MESSAGE):
+                yield partition, some[begin : begin + A_MESSAGE]
+
+    def _send(self, partition: int, message: list[Attempt]) -> None:
+        bodies = arrays(map(_renewal, message), A_MESSAGE)
+        self._publisher.send_raw([Message(body, partition) for body in bodies])
+
+    def landed(self, connection: psycopg.Connection[Any]) -> list[Outcome]:
+        """What was decided since, up to the last message of each partition whose last command is."""
+        tails = [message[-1] for waiting in self._messages.values() for message in waiting]
+        decided = {one.attempt for one in attempts.outcomes(connection, tails)}
+        done: list[Attempt] = []
+        for waiting in self._messages.values():
+            last = max((at for at, message in enumerate(waiting) if message[-1] in decided), default=-1)
+            for _ in range(last + 1):
+                done += waiting.popleft()
+        return attempts.outcomes(connection, done)
+
+    def look_at_all(self, connection: psycopg.Connection[Any]) -> list[Outcome]:
+        """As `landed`, command by command: of a message that crashed in part the rest is decided, too.
+
+        What waits as a dead letter is no longer waited for.
+        """
+        everything = [one for waiting in self._messages.values() for message in waiting for one in message]
+        found = attempts.outcomes(connection, everything)
+        gone = {one.attempt for one in found} | attempts.crashed(connection, everything)
+        for partition, waiting in self._messages.items():
+            left = ([one for one in message if one not in gone] for message in waiting)
+            self._messages[partition] = deque(message for message in left if message)
+        return found
+
+    def _partition(self, one: Attempt) -> int:
+        return partition_of(one.top_account, self._partitions)
+
+
+def _renewal(attempt: Attempt) -> bytes:
+    return encode(
+        event(
+            Renewal(account=attempt.account, subscription=attempt.subscription, cycle_no=attempt.cycle_no),
+            source=SOURCE,
+            id=attempt.command_id,
+            partitionkey=attempt.top_account,
+        )
+    )
