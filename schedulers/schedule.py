@@ -17,7 +17,17 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from ledger.errors import QueryInvalid
 from ledger.queries.jobs import RunRow
-from workers.jobs import billing, bills, exports, housekeeping, mails, receipts, tidying, verification
+from workers.jobs import (
+    billing,
+    bills,
+    exports,
+    housekeeping,
+    mails,
+    receipts,
+    tidying,
+    verification,
+    warnings,
+)
 from workers.jobs.performing import Job
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,6 +52,7 @@ def daily(hour: int, minute: int) -> CronTrigger:
 
 
 SCHEDULE: tuple[Scheduled, ...] = (
+    Scheduled("threshold-scan", every(seconds=5), warnings.scan, "every account that was touched since"),
     Scheduled("billing-cycle", every(minutes=1), billing.bill, "every missed cycle, the oldest first"),
     Scheduled("hold-expiry", every(minutes=1), tidying.expire_holds, "every hold that is past its time"),
     Scheduled("unpaid-orders", every(hours=1), tidying.cancel_unpaid_orders, "every order that is too old"),

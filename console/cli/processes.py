@@ -56,19 +56,30 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the data where it is, to look around in it.")
     ] = False,
+    files: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where its workbook, receipts and mails go, to stay.",
+            metavar="DIR",
+            show_default="coins-demo",
+        ),
+    ] = None,
 ) -> None:
     """See the main job, from start to end, on an embedded system of its own.
 
     A day of three enterprises: recharges, transfers, onboardings, renewals, repeated and broken messages, and a worker
-    that is killed in the middle. Exits 0 only if everything adds up.
+    that is killed in the middle; then three months of billing by a clock of their own. Exits 0 only if everything adds up.
     """
-    _hand_over("deploy.demo", *_option("--data", data), *(["--keep"] if keep else []))
+    _hand_over(
+        "deploy.demo", *_option("--data", data), *(["--keep"] if keep else []), *_option("--files", files)
+    )
 
 
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Which figures; default: the short ones.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     commands: Annotated[int | None, typer.Option(help="How many a figure takes.")] = None,
+    rows: Annotated[int | None, typer.Option(help="How many rows an export has.")] = None,
     profile: Annotated[
         Path | None, typer.Option(help="Write where the workers spend their time to this directory.")
     ] = None,
@@ -79,6 +90,7 @@ def bench(
     """
     options = [
         *_option("--commands", commands),
+        *_option("--rows", rows),
         *_option("--profile", profile),
         *(["--json"] if json else []),
     ]

@@ -1,4 +1,4 @@
-"""`python -m deploy.demo [--data DIR] [--keep]`: see `run.py`.
+"""`python -m deploy.demo [--data DIR] [--keep] [--files DIR]`: see `run.py`.
 
 Exit codes: 0 everything adds up, 1 something does not, 2 wrong usage, 3 the servers cannot be started, 130 interrupted.
 """
@@ -34,6 +34,13 @@ def main(arguments: Sequence[str], story_dir: Path = HERE) -> int:
     parser = argparse.ArgumentParser(prog="coins demo", description="A day, on a system of its own.")
     parser.add_argument("--data", metavar="DIR", type=Path, help="an empty directory for its data; it stays")
     parser.add_argument("--keep", action="store_true", help="leave the data where it is")
+    parser.add_argument(
+        "--files",
+        metavar="DIR",
+        type=Path,
+        default=Path("coins-demo"),
+        help="where the workbook, the receipts and the mails go, to stay",
+    )
     options = parser.parse_args(arguments)
     if options.data is not None and not _usable(options.data):
         say(f"coins demo: {options.data} is no empty directory; give one of the demo's own")
@@ -44,7 +51,7 @@ def main(arguments: Sequence[str], story_dir: Path = HERE) -> int:
     try:
         with asked_to_stop() as stopping, _data(options.data, keep=options.keep) as data_dir:
             with exclusive(data_dir):
-                adds_up = run(read(story_dir), data_dir, screen, stopping)
+                adds_up = run(read(story_dir), data_dir, options.files.resolve(), screen, stopping)
             screen.what_next(data_dir if options.data or options.keep else None)
             return 0 if adds_up else FAILED
     except Interrupted:

@@ -32,9 +32,12 @@ class Outcome(NamedTuple):
 class Producers:
     """What all of them send, and what they have been told. Counts deliveries and outcomes by key."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, only_new: bool = False) -> None:
         self._client = redis.Redis.from_url(url, socket_timeout=10, protocol=2)
-        self._positions: dict[Any, Any] = {OUTCOMES.format(name): "0-0" for name in PRODUCERS}
+        streams = [OUTCOMES.format(name) for name in PRODUCERS]
+        self._positions: dict[Any, Any] = {
+            stream: self._end_of(stream) if only_new else "0-0" for stream in streams
+        }
         self._seen: set[str] = set()
         self.sent_messages = 0
         self.sent: Counter[Key] = Counter()
@@ -103,6 +106,10 @@ class Producers:
 
     def close(self) -> None:
         self._client.close()
+
+    def _end_of(self, stream: str) -> str:
+        last: Any = self._client.xrevrange(stream, count=1)
+        return last[0][0].decode() if last else "0-0"
 
     def _note(self, event: dict[str, Any]) -> None:
         if event["id"] in self._seen:  # published again, as may happen: the same event

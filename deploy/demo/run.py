@@ -11,6 +11,7 @@ from typing import NamedTuple
 from deploy.demo.findings import find, mismatches
 from deploy.demo.producing import Producers
 from deploy.demo.screen import Screen
+from deploy.demo.season import season
 from deploy.demo.story import Chapter, Message, Story
 from deploy.demo.system import Owner, System, running
 from deploy.demo.tables import show
@@ -180,8 +181,11 @@ class Day:
             self.producers.listen(seconds=LISTEN_SECONDS)
 
 
-def run(story: Story, data_dir: Path, screen_: Screen, interrupted: Callable[[], bool]) -> bool:
-    """Show the whole of it; whether everything adds up. Raises DeployError and what servers' clients raise."""
+def run(story: Story, data_dir: Path, files: Path, screen_: Screen, interrupted: Callable[[], bool]) -> bool:
+    """Show the whole of it; whether everything adds up. `files`: where what is to be looked at afterwards goes.
+
+    Raises DeployError and what servers' clients raise.
+    """
     screen_.opening(story)
     screen_.step(f"starting a system of its own in {data_dir}")
     with running(data_dir, report=screen_.step, interrupted=interrupted) as system:
@@ -194,6 +198,7 @@ def run(story: Story, data_dir: Path, screen_: Screen, interrupted: Callable[[],
             finally:
                 day.producers.close()
         wrong = mismatches(story.expected, day.producers, day.telling, findings)
+        wrong += season(system, screen_, data_dir, files, interrupted)
         screen_.step("verified; stopping")
     show(screen_, day.producers, findings)
     screen_.figures(day)

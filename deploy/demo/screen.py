@@ -134,6 +134,7 @@ class Screen:
             f"each of the {len(expected.told):,} steps told above came out as reckoned: result, figures, whom to ask",
             f"credit, limit and what is frozen are, for all {len(expected.balances):,} accounts, to the coin",
             f"{findings.devices:,} devices are active, and {_told(findings.orders)}, as reckoned",
+            "three months billed, warned, healed, billed to the reseller and filed, to the coin and the receipt",
             f"verification: {checked['transaction']:,} transactions, {checked['entry']:,} entries recomputed: no difference",
         ):
             self.console.print(Text("✓", "bold green"), line)
