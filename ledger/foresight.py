@@ -24,24 +24,25 @@ def foresee(
     connection: psycopg.Connection[Any],
     commands: Sequence[One],
     now: datetime,
-    following: Callable[[One, Book], One | None] = lambda _command, _book: None,
+    following: Callable[[list[One], Book], list[One]] = lambda _applied, _book: [],
 ) -> list[tuple[One, Decision]]:
     """Decide each in its order, in a transaction that the caller rolls back: until then what they want is locked.
 
-    following: the command that would come of one that would be applied, if any.
+    following: the commands that would come of those that would be applied, in their order; they are decided after all others.
     """
     wanted = Wanted()
     for command in commands:
         needs(command, wanted)
     book = load(connection, [], wanted, transaction_keys=count(NEVER)).book
     decisions: list[tuple[One, Decision]] = []
-    for first in commands:
-        coming: One | None = first
-        while coming is not None:
-            decision = decide(coming, book, now)
-            decisions.append((coming, decision))
-            if not isinstance(decision, Applied):
-                break
-            book.apply(decision, Origin("foresight", str(len(decisions)), None), now)
-            coming = following(coming, book)
+    coming = list(commands)
+    while coming:
+        applied: list[One] = []
+        for command in coming:
+            decision = decide(command, book, now)
+            decisions.append((command, decision))
+            if isinstance(decision, Applied):
+                book.apply(decision, Origin("foresight", str(len(decisions)), None), now)
+                applied.append(command)
+        coming = following(applied, book)
     return decisions

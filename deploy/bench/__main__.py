@@ -1,4 +1,4 @@
-"""`python -m deploy.bench [NAME…] [--json] [--commands N] [--profile DIR]`.
+"""`python -m deploy.bench [NAME…] [--json] [--commands N] [--rows N] [--profile DIR]`.
 
 Exit codes: 0 measured (targets are information), 1 a figure failed, 2 wrong usage, 3 the servers do not start.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 measured (targets are information), 1 a figure failed, 2 wrong usa
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,12 +19,12 @@ from deploy.bench.figures import FIGURES, LATER
 from deploy.bench.report import as_json, print_table
 from deploy.bench.results import Failed, Result
 from deploy.bench.system import Bench, measuring
-from deploy.bench.textbook import installed
 from deploy.errors import DeployError
 from deploy.supervisor import say
 from messages.errors import EdgeUnavailable
 
 COMMANDS = 50_000
+ROWS = 1_000_000
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 
@@ -33,9 +34,10 @@ def main(arguments: Sequence[str]) -> int:
     if wrong := _wrong_names(options.names):
         say(f"coins bench: {wrong}")
         return WRONG_USAGE
-    if options.commands < 1:
-        say("coins bench: --commands must be at least 1")
-        return WRONG_USAGE
+    for name in ("commands", "rows"):
+        if getattr(options, name) < 1:
+            say(f"coins bench: --{name} must be at least 1")
+            return WRONG_USAGE
     profile: Path | None = options.profile
     if profile is not None:
         profile = profile.resolve()
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     results: dict[str, Result] = {}
     began = time.monotonic()
     try:
-        with measuring(commands=options.commands, profile=profile) as bench:
+        with measuring(commands=options.commands, rows=options.rows, profile=profile) as bench:
             versions = _versions(bench)
             for name in _chosen(options.names):
                 say(f"{time.monotonic() - began:4.0f} s  measuring {name}: {FIGURES[name].what}")
@@ -62,9 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="coins bench", description=f"Measure this machine. Figures: {', '.join(FIGURES)}."
     )
-    parser.add_argument("names", metavar="NAME", nargs="*", help="which figures; default: all of these")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="which figures; default: the short ones")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--commands", metavar="N", type=int, default=COMMANDS, help="how many a figure takes")
+    parser.add_argument("--rows", metavar="N", type=int, default=ROWS, help="how many an export has")
     parser.add_argument(
         "--profile", metavar="DIR", type=Path, help="write where the workers spend their time to DIR"
     )
@@ -76,19 +79,26 @@ def _wrong_names(names: Sequence[str]) -> str | None:
         return f"there is no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}"
     if later := [name for name in names if name in LATER]:
         return f"{', '.join(later)} cannot be measured yet; what can is {', '.join(FIGURES)}"
-    if "textbook" in names and not installed():
-        return "textbook needs Celery; install the extra: pip install 'coinworks[bench]'"
+    if lacking := [name for name in names if not _installed(name)]:
+        needs = ", ".join(f"{name} needs {FIGURES[name].needs}" for name in lacking)
+        return f"{needs}; install the extra: pip install 'coinworks[bench]'"
     return None
+
+
+def _installed(name: str) -> bool:
+    needs = FIGURES[name].needs
+    return needs is None or importlib.util.find_spec(needs) is not None
 
 
 def _chosen(names: Sequence[str]) -> list[str]:
     """In the order of the table, so that what is compared is measured close together."""
     if names:
         return [name for name in FIGURES if name in names]
-    if installed():
-        return list(FIGURES)
-    say("textbook is left out: it needs Celery (pip install 'coinworks[bench]')")
-    return [name for name in FIGURES if name != "textbook"]
+    short = [name for name, figure in FIGURES.items() if not figure.long]
+    for name in short:
+        if not _installed(name):
+            say(f"{name} is left out: it needs {FIGURES[name].needs} (pip install 'coinworks[bench]')")
+    return [name for name in short if _installed(name)]
 
 
 def _measure(name: str, bench: Bench) -> Result:

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from deploy.bench import latency, textbook, throughput, yardsticks
-from deploy.bench.results import Latency, Rate, Result
+from deploy.bench import export, latency, textbook, throughput, yardsticks
+from deploy.bench.results import Latency, Rate, Result, Written
 from deploy.bench.system import Bench
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """How to measure it; its targets, as the least ratio to another figure (None: only shown) or as the most ms."""
+    """How to measure it; its targets, as the least ratio to another figure (None: only shown), the most ms, the most MB.
+
+    long: only measured when it is named. needs: a package that only the extra `bench` brings.
+    """
 
     measure: Callable[[Bench], Result]
     what: str
     at_least: Mapping[str, float | None] = field(default_factory=dict)
     at_most_ms: Mapping[str, float] = field(default_factory=dict)
+    at_most_mb: float | None = None
+    long: bool = False
+    needs: str | None = None
 
 
 # In the order in which they are measured: yardsticks next to what is compared with them.
@@ -37,15 +43,24 @@ FIGURES: dict[str, Figure] = {
         "publish to outcome read, 200 commands a second",
         at_most_ms={"p50_ms": 15.0, "p99_ms": 50.0},
     ),
-    "textbook": Figure(textbook.textbook, "a Celery task and a transaction per command"),
+    "textbook": Figure(textbook.textbook, "a Celery task and a transaction per command", needs="celery"),
+    "export": Figure(
+        export.export,
+        "a statement as a workbook, by us and by openpyxl",
+        at_most_mb=250.0,
+        long=True,
+        needs=export.OPENPYXL,
+    ),
 }
-LATER = ("growth", "billing", "scan", "export", "rabbitmq")
+LATER = ("growth", "billing", "scan", "rabbitmq")
 
 
 def ratios(results: Mapping[str, Result]) -> dict[str, dict[str, float]]:
     """Of each figure to those it is compared with, where this run has measured both."""
     found: dict[str, dict[str, float]] = {}
     for name, result in results.items():
+        if isinstance(result, Written) and result.yardstick is not None:
+            found[name] = {f"{export.OPENPYXL} seconds": result.seconds / result.yardstick.seconds}
         if not isinstance(result, Rate):
             continue
         for other in FIGURES[name].at_least:
@@ -76,4 +91,6 @@ def verdicts(name: str, result: Result, compared: Mapping[str, float]) -> list[V
             Verdict(f"{field_.removesuffix('_ms')} ≤ {most:g} ms", getattr(result, field_) <= most)
             for field_, most in figure.at_most_ms.items()
         ]
+    if isinstance(result, Written) and figure.at_most_mb is not None:
+        found.append(Verdict(f"peak ≤ {figure.at_most_mb:g} MB", result.peak_mb <= figure.at_most_mb))
     return found

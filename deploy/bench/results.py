@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["commands/s", "transactions/s"]
+Unit = Literal["commands/s", "transactions/s", "renewals/s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,18 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A file of so many rows: what it took a process of its own, and what the yardstick took for the same."""
+
+    rows: int
+    seconds: float
+    peak_mb: float
+    yardstick: Written | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     why: str
 
 
-Result = Rate | Latency | Failed
+Result = Rate | Latency | Written | Failed

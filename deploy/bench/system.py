@@ -51,6 +51,7 @@ class Bench:
     embedded: EmbeddedServers
     supervisor: Supervisor
     commands: int
+    rows: int = 1_000_000
     profile: Path | None = None
     _system: System | None = field(default=None, init=False)
     _children: list[Child] = field(default_factory=list, init=False)
@@ -189,7 +190,7 @@ def check_outcomes(ids: Iterable[str], outcomes: Iterable[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def measuring(*, commands: int, profile: Path | None = None) -> Iterator[Bench]:
+def measuring(*, commands: int, rows: int = 1_000_000, profile: Path | None = None) -> Iterator[Bench]:
     """Servers in a temporary directory. Whatever happens within, nothing is left running and nothing stays behind.
 
     Raises KeyboardInterrupt when asked to stop, by whichever signal, once.
@@ -208,7 +209,7 @@ def measuring(*, commands: int, profile: Path | None = None) -> Iterator[Bench]:
             f"{PREFIX}EVENTS_KEEP": str(max(1_000_000, 2 * commands)),
         }
         supervisor = Supervisor(data_dir, environment)
-        bench = Bench(embedded, supervisor, commands, profile)
+        bench = Bench(embedded, supervisor, commands, rows, profile)
         stack.callback(embedded.stop)
         stack.callback(supervisor.stop)
         stack.callback(bench.close)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 import time
 from collections.abc import Iterator
@@ -41,10 +40,6 @@ CREATE INDEX ON yard_book_entry (transaction);
 CREATE INDEX ON yard_book_entry (account, transaction)"""
 _FUND = "INSERT INTO yard_book_account SELECT n, 1000000000 FROM generate_series(0, %s - 1) AS n"
 _DONE = "SELECT count(*) FROM yard_book_key"
-
-
-def installed() -> bool:
-    return importlib.util.find_spec("celery") is not None
 
 
 def textbook(bench: Bench) -> Rate:

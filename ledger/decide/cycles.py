@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -110,6 +111,24 @@ def coming_period(subscription: Subscription) -> tuple[datetime | None, datetime
     """The period of the next cycle as it stands; nothing beyond the years that can be counted."""
     period = _next_period(subscription, Cycle(subscription.cycle_unit, subscription.cycle_count))
     return (None, None) if isinstance(period, Rejected) else (period.begins_at, period.ends_at)
+
+
+def coming_payments(
+    subscription: Subscription, cycle: Cycle, until: datetime
+) -> Iterator[tuple[int, datetime]]:
+    """Which cycles are to be paid when, up to that moment, each in its turn, by a plan of that cycle."""
+    period = _next_period(subscription, cycle)
+    if isinstance(period, Rejected):
+        return
+    number, at = subscription.paid_cycles + 1, period.begins_at
+    n = number - period.anchor_no
+    while at <= until:
+        yield number, at
+        begun = at
+        while at == begun:  # a day that a zone has skipped is no cycle
+            n += 1
+            at = nth(period.anchor, cycle, n, subscription.zone)
+        number += 1
 
 
 def _period(anchor: datetime, cycle: Cycle, n: int, zone: str) -> tuple[datetime, datetime]:

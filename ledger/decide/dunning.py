@@ -46,10 +46,11 @@ def time_has_come(id_: str, ledger: Ledger, now: datetime) -> Applied | None:
     if subscription is None or subscription.next_try_at is None or subscription.next_try_at > now:
         return None
     account = ledger.by_key(subscription.account)
-    if subscription.cancel_at is not None:
+    if subscription.cancel_at is not None and subscription.cancel_at <= now:
         return _canceled(subscription, account, now, None)
     if subscription.status == SCHEDULED and subscription.paid_cycles:
-        begun = replace(subscription, status=ACTIVE, next_try_at=subscription.next_payment_at)
+        following = subscription.cancel_at or subscription.next_payment_at
+        begun = replace(subscription, status=ACTIVE, next_try_at=following)
         return Applied((account,), changes=(begun,))
     if subscription.past_due_since is not None and now >= subscription.past_due_since + CANCELED_AFTER:
         return _canceled(subscription, account, now, subscription.refused_for)

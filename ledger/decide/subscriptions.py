@@ -13,6 +13,7 @@ from ledger.decide.cycles import (
     DEVICE,
     PAST_DUE,
     SCHEDULED,
+    SUSPENDED,
     active_goods,
     canceled_with,
     due_cycle,
@@ -213,7 +214,7 @@ def _change(command: ChangeSubscription, ledger: Ledger, now: datetime) -> Decis
         return refused
     method = command.payment_method.value if command.payment_method else subscription.payment_method
     changed = replace(subscription, plan=plan, goods=goods, payment_method=method)
-    if method != subscription.payment_method and subscription.status == PAST_DUE:
+    if method != subscription.payment_method and subscription.status in (PAST_DUE, SUSPENDED):
         # What is owed is tried at once by the new method, or left to be paid by hand.
         changed = replace(changed, next_try_at=subscription.next_payment_at)
     return Applied((account,), changes=(changed,))
@@ -241,6 +242,8 @@ def _cancel(command: CancelSubscription, ledger: Ledger, now: datetime) -> Decis
     if subscription.status == CANCELED or (subscription.cancel_at is not None and not at_once):
         return _not_charged(subscription) or _no_subscription(command.subscription)
     if not at_once and subscription.paid_until is not None and subscription.paid_until > now:
+        # What is paid ahead begins first.
+        scheduled = subscription.status == SCHEDULED
         return Applied(
             (account,),
             changes=(
@@ -248,7 +251,7 @@ def _cancel(command: CancelSubscription, ledger: Ledger, now: datetime) -> Decis
                     subscription,
                     cancel_at=subscription.paid_until,
                     next_payment_at=None,
-                    next_try_at=subscription.paid_until,
+                    next_try_at=subscription.start_at if scheduled else subscription.paid_until,
                 ),
             ),
         )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from ledger.queries.conditions import Conditions, one_of, usable
-from ledger.queries.named import accounts_named
+from ledger.queries.named import accounts_named, root_named
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
 
 KINDS = ("distributor", "reseller", "enterprise", "agent", "branch", "customer")
@@ -64,12 +64,16 @@ class AccountRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AccountFilter:
-    """`under`: below one of those accounts, themselves not included. `search`: in id, name, e-mail."""
+    """`under`: below one of those accounts, themselves not included. `search`: in id, name, e-mail.
+
+    `within`: that account and everything below it, and nothing else.
+    """
 
     under: Sequence[str] = ()
     kinds: Sequence[str] = ()
     states: Sequence[str] = ()
     search: str | None = None
+    within: str | None = None
 
 
 def accounts(
@@ -84,6 +88,7 @@ def accounts(
     one_of(chosen.kinds, KINDS, flag="--kind")
     one_of(chosen.states, STATES, flag="--state")
     where = Conditions("a.id > 0")
+    where.of_subtree("a.id", root_named(connection, chosen.within))
     above = accounts_named(connection, chosen.under, platform=True)
     if above and all(one.id > 0 for one in above):
         keys = [one.id for one in above]

@@ -10,11 +10,13 @@ import psycopg
 # A path leads from the top account down to the account itself; the nearest that has an address is the last.
 _NEAREST = """(
     SELECT up.{field} FROM unnest(a.path) WITH ORDINALITY AS p(id, place) JOIN account up ON up.id = p.id
-    WHERE up.{field} IS NOT NULL ORDER BY p.place DESC LIMIT 1)"""
+    WHERE up.{address} IS NOT NULL ORDER BY p.place DESC LIMIT 1)"""
 
 _WHOM = f"""
-SELECT a.id, a.account, a.name, a.timezone, a.email, a.notifications, {_NEAREST.format(field="email")},
-       {_NEAREST.format(field="boss_email")}, parent.name, parent.email, parent.notifications, top.account
+SELECT a.id, a.account, a.name, a.timezone, a.email, a.notifications, {_NEAREST.format(field="email", address="email")},
+       {_NEAREST.format(field="boss_email", address="boss_email")},
+       parent.name, parent.email, parent.notifications, top.account,
+       coalesce({_NEAREST.format(field="notifications", address="email")}, false)
 FROM account a
 JOIN account parent ON parent.id = a.parent
 JOIN account top ON top.id = a.path[1]
@@ -25,7 +27,8 @@ class Addressee(NamedTuple):
     """An account as mails see it.
 
     nearest_email, nearest_boss_email: its own, else the nearest ancestor's. contact_name, contact_email: its parent, whom it
-    asks for more. notifications, contact_notifications: whether warnings are mailed to it, and to its parent.
+    asks for more. notifications, contact_notifications, nearest_notifications: whether warnings are mailed to it, to its
+    parent, and to whom the nearest e-mail is.
     """
 
     id: int
@@ -40,6 +43,7 @@ class Addressee(NamedTuple):
     contact_email: str | None
     contact_notifications: bool
     top_account: str
+    nearest_notifications: bool
 
 
 def addressees(connection: psycopg.Connection[Any], accounts: Iterable[int]) -> dict[int, Addressee]:

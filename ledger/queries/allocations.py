@@ -13,7 +13,7 @@ from ledger.errors import QueryInvalid
 from ledger.numbers import transaction_of
 from ledger.queries.conditions import Conditions
 from ledger.queries.entries import NUMBER, may_be_number, versions_up_to, within
-from ledger.queries.named import accounts_named, zone_of
+from ledger.queries.named import accounts_named, root_named, zone_of
 from ledger.queries.page import DEFAULT_LIMIT, ZonedPage, checked_limit
 from ledger.queries.times import Day, Span, span_of
 
@@ -74,7 +74,8 @@ class AllocationRow(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class AllocationFilter:
     """`since` and `until` are included; a date is a whole day in the zone of the customer where one is chosen, else of the
-    reseller where one is, else in UTC. `search`: in note and number.
+    reseller where one is, else of `within`, else in UTC. `search`: in note and number. `within`: those of customers that
+    are that account or below it, and no others.
     """
 
     resellers: Sequence[str] = ()
@@ -82,6 +83,7 @@ class AllocationFilter:
     since: Day | None = None
     until: Day | None = None
     search: str | None = None
+    within: str | None = None
 
 
 def allocations(
@@ -95,11 +97,13 @@ def allocations(
     chosen = chosen or AllocationFilter()
     resellers = accounts_named(connection, chosen.resellers)
     customers = accounts_named(connection, chosen.customers)
-    zone = zone_of(customers or resellers)
+    root = root_named(connection, chosen.within)
+    zone = zone_of(customers or resellers, root)
     scope = Conditions()
     if resellers:
         scope.add("s.parent = ANY(%(resellers)s::bigint[])", resellers=[one.id for one in resellers])
     scope.of_accounts("s.id", [one.id for one in customers])
+    scope.of_subtree("s.id", root)
     where = _conditions(chosen, span_of(chosen.since, chosen.until, zone))
     if after is not None:
         _older_than(after, connection, where)

@@ -34,6 +34,23 @@ CROSS JOIN LATERAL (
 ) e
 WHERE s.id = %(id)s"""
 
+# What each account had after its last entry before a moment, or after its last one. The unit is that entry's: funding
+# changes at credit 0 only.
+_CREDITS = """
+SELECT e.unit, sum(e.balance)::bigint
+FROM account s
+CROSS JOIN LATERAL (
+  SELECT e.unit, e.balance
+  FROM entry e
+  WHERE e.account = s.id AND e.account > 0
+  AND {before}
+  ORDER BY e.version DESC
+  LIMIT 1
+) e
+WHERE {scope}
+GROUP BY e.unit"""
+_BEFORE = f"e.version <= {versions_up_to('%(before)s')} AND e.time < %(before)s"
+
 
 class Balance(NamedTuple):
     """The figures of an account, under the names of `coins balance --json`.
@@ -67,6 +84,20 @@ def balance(connection: psycopg.Connection[Any], account: str, at: Day | None = 
         return Balance(id_, funding, draws_from, sponsor, then, None, None, None, None)
     spendable = max(0, available if sponsor_available is None else min(available, sponsor_available))
     return Balance(id_, funding, draws_from, sponsor, credit, limit, frozen, available, spendable)
+
+
+def credits_by_unit(
+    connection: psycopg.Connection[Any], named: Named, *, subtree: bool, before: datetime | None
+) -> dict[str, int]:
+    """The credit of the account, or of all in its subtree together, of each unit: just before a moment, or by now.
+
+    A unit that nothing was ever posted in is left out. A shared account has no credit of its own.
+    """
+    query = _CREDITS.format(
+        before="true" if before is None else _BEFORE,
+        scope="s.path @> ARRAY[%(id)s::bigint]" if subtree else "s.id = %(id)s",
+    )
+    return dict(connection.execute(query, {"id": named.id, "before": before}).fetchall())
 
 
 def _credit_before(connection: psycopg.Connection[Any], named: Named, before: datetime) -> int:

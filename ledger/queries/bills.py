@@ -12,7 +12,7 @@ import psycopg
 from ledger.errors import NotFound, QueryInvalid
 from ledger.queries.conditions import Conditions, one_of, usable
 from ledger.queries.entries import NUMBER
-from ledger.queries.named import accounts_named, zone_of
+from ledger.queries.named import accounts_named, root_named, zone_of
 from ledger.queries.page import DEFAULT_LIMIT, ZonedPage, checked_limit
 from ledger.queries.times import Day, span_of
 
@@ -97,7 +97,7 @@ class BillReport(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class BillFilter:
     """`since` and `until`: months that lie in between, or in part. A date is one in the zone of each bill's account.
-    `search`: in the bill's id.
+    `search`: in the bill's id. `within`: bills of that account and of those below it, and no others.
     """
 
     accounts: Sequence[str] = ()
@@ -105,6 +105,7 @@ class BillFilter:
     since: Day | None = None
     until: Day | None = None
     search: str | None = None
+    within: str | None = None
 
 
 def bills(
@@ -118,10 +119,12 @@ def bills(
     chosen = chosen or BillFilter()
     one_of(chosen.statuses, STATUSES, flag="--status")
     owners = accounts_named(connection, chosen.accounts)
-    zone = zone_of(owners)
+    root = root_named(connection, chosen.within)
+    zone = zone_of(owners, root)
     span_of(chosen.since, chosen.until, zone)
     where = Conditions()
     where.of_accounts("b.account", [one.id for one in owners])
+    where.of_subtree("b.account", root)
     where.any_of("b.status", chosen.statuses, flag="--status")
     _in_months(where, chosen)
     where.contains(("b.bill",), chosen.search)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger.errors import QueryInvalid
+
+if TYPE_CHECKING:
+    from ledger.queries.named import Named
 
 _LIKE_SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
@@ -36,6 +39,14 @@ class Conditions:
             self.add(f"{column} = %(of_account)s", of_account=keys[0])
         elif keys:
             self.add(f"{column} = ANY(%(of_accounts)s::bigint[])", of_accounts=list(keys))
+
+    def of_subtree(self, column: str, root: Sequence[Named]) -> None:
+        """The column names the root or an account below it; no root means no condition."""
+        for one in root:
+            self.add(
+                f"{column} IN (SELECT below.id FROM account below WHERE below.path @> ARRAY[%(within)s::bigint])",
+                within=one.id,
+            )
 
     def contains(
         self,

@@ -11,7 +11,7 @@ import psycopg
 
 from ledger.errors import QueryInvalid
 from ledger.queries.conditions import Conditions, usable
-from ledger.queries.named import accounts_named
+from ledger.queries.named import accounts_named, root_named
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
 
 MAX_DAYS = 36_500
@@ -52,12 +52,16 @@ class DeviceRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeviceFilter:
-    """`expiring_within` days from now; `expired`: already. Both together: either. `search`: in the device's id."""
+    """`expiring_within` days from now; `expired`: already. Both together: either. `search`: in the device's id.
+
+    `within`: devices of that account and of those below it, and no others.
+    """
 
     accounts: Sequence[str] = ()
     expiring_within: int | None = None
     expired: bool = False
     search: str | None = None
+    within: str | None = None
 
 
 def devices(
@@ -77,6 +81,7 @@ def devices(
     if chosen.accounts:
         owners = accounts_named(connection, chosen.accounts)
         where.add("d.account = ANY(%(owners)s::bigint[])", owners=[one.id for one in owners])
+    where.of_subtree("d.account", root_named(connection, chosen.within))
     _by_expiry(where, chosen, now)
     where.contains(("d.device",), chosen.search)
     if after is not None:

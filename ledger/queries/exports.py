@@ -10,7 +10,7 @@ import psycopg
 
 from ledger.errors import QueryInvalid
 from ledger.queries.conditions import Conditions, usable
-from ledger.queries.named import accounts_named
+from ledger.queries.named import accounts_named, root_named
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
 
 _LIST = """
@@ -41,12 +41,17 @@ def exports(
     *,
     accounts: Sequence[str] = (),
     search: str | None = None,
+    within: str | None = None,
     limit: int = DEFAULT_LIMIT,
     after: str | None = None,
 ) -> Page[ExportRow]:
-    """Exports, newest first; `search` in id and report. The cursor is the last one's id. Raises NotFound, QueryInvalid."""
+    """Exports, newest first; `search` in id and report. The cursor is the last one's id. Raises NotFound, QueryInvalid.
+
+    `within`: those of that account and of the ones below it, and no others.
+    """
     where = Conditions()
     where.of_accounts("x.account", [one.id for one in accounts_named(connection, accounts)])
+    where.of_subtree("x.account", root_named(connection, within))
     where.contains(("x.export", "x.report"), search)
     if after is not None:
         last = connection.execute(_LAST, {"export": usable(after, "--after")}).fetchone()

@@ -14,16 +14,17 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # As in `ledger.model`, which a reader that has to answer at once does not import: it brings the messages with it.
 PLATFORM_ID, PLATFORM = 0, "platform"
 
-_FIND = "SELECT id, account, path, timezone FROM account WHERE account = ANY(%(accounts)s::text[])"
+_FIND = "SELECT id, account, path, timezone, name FROM account WHERE account = ANY(%(accounts)s::text[])"
 
 
 class Named(NamedTuple):
-    """An account: its key, its public id, the keys from its top account down to itself, its zone."""
+    """An account: its key, its public id, the keys from its top account down to itself, its zone, its name."""
 
     id: int
     account: str
     path: list[int]
     timezone: str
+    name: str
 
 
 def account_named(connection: psycopg.Connection[Any], account: str) -> Named:
@@ -47,9 +48,17 @@ def accounts_named(
     return [found[account] for account in accounts]
 
 
-def zone_of(accounts: Sequence[Named]) -> str:
-    """The zone that dates are taken in: that of the account where one is chosen, else UTC."""
-    return accounts[0].timezone if len({one.id for one in accounts}) == 1 else "UTC"
+def root_named(connection: psycopg.Connection[Any], within: str | None) -> list[Named]:
+    """The account that a list is kept within; none where it is not kept within any. Raises NotFound."""
+    return accounts_named(connection, [within]) if within is not None else []
+
+
+def zone_of(accounts: Sequence[Named], root: Sequence[Named] = ()) -> str:
+    """The zone that dates are taken in: that of the account where one is chosen, else of the root, else UTC."""
+    for some in (accounts, root):
+        if len({one.id for one in some}) == 1:
+            return some[0].timezone
+    return "UTC"
 
 
 def _missing(account: str) -> str:

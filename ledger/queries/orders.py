@@ -14,7 +14,7 @@ from ledger.fees import running_fee, started_minutes
 from ledger.numbers import transaction_of
 from ledger.queries.conditions import Conditions, one_of, usable
 from ledger.queries.entries import NUMBER, may_be_number
-from ledger.queries.named import accounts_named, zone_of
+from ledger.queries.named import accounts_named, root_named, zone_of
 from ledger.queries.page import DEFAULT_LIMIT, ZonedPage, checked_limit
 from ledger.queries.times import Day, Span, span_of
 
@@ -114,7 +114,8 @@ class OrderReport(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
     """`since` and `until`: when it was placed, both included; a date is a whole day in the zone of the account where one
-    is chosen, else in UTC. Of values for the same field any will do. `search`: in product and number.
+    is chosen, else of `within`, else in UTC. Of values for the same field any will do. `search`: in product and number.
+    `within`: orders of that account and of those below it, and no others.
     """
 
     accounts: Sequence[str] = ()
@@ -125,6 +126,7 @@ class OrderFilter:
     products: Sequence[str] = ()
     phones: Sequence[str] = ()
     search: str | None = None
+    within: str | None = None
 
 
 def orders(
@@ -139,8 +141,10 @@ def orders(
     one_of(chosen.kinds, KINDS, flag="--kind")
     one_of(chosen.statuses, STATUSES, flag="--status")
     owners = accounts_named(connection, chosen.accounts)
-    zone = zone_of(owners)
+    root = root_named(connection, chosen.within)
+    zone = zone_of(owners, root)
     where = _conditions(chosen, [one.id for one in owners], span_of(chosen.since, chosen.until, zone))
+    where.of_subtree("o.account", root)
     if after is not None:
         created_at, order_id = _last(connection, after)
         where.add(

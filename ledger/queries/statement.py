@@ -6,7 +6,7 @@ master's, and its statement shows that one, without the master's balance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -99,6 +99,9 @@ WHERE e.transaction = %(transaction)s AND a.account = %(account)s AND e.version 
 
 # Keeps a LATERAL query from being merged into the query around it, which would compute its bounds for every entry.
 _APART = "OFFSET 0"
+# Of a cursor the planner expects that a tenth is read.
+_TO_THE_END = "SET LOCAL cursor_tuple_fraction = 1"
+_HANDED_OVER = 5_000
 _SEARCHED = ("t.item", "t.order_id", "t.reference", "t.note", r"array_to_string(t.devices, E'\n')")
 
 
@@ -197,6 +200,28 @@ def statement(
         query = _totals_of(named, where, span)
         totals = [Total(*row) for row in connection.execute(query, {**where.parameters, "root": named.id})]
     return Statement(rows, following, named.timezone, named.account, totals)
+
+
+def every_line(
+    connection: psycopg.Connection[Any], account: str, chosen: StatementFilter | None = None
+) -> Iterator[StatementLine]:
+    """All lines of a statement, however many, as the database hands them over. Only within a snapshot.
+
+    One statement, and not a page after the other: of a subtree, each page looks at what is left of every account.
+
+    Raises NotFound, QueryInvalid.
+    """
+    chosen = chosen or StatementFilter()
+    named = account_named(connection, account)
+    span = span_of(chosen.since, chosen.until, named.timezone)
+    where = _conditions(chosen, span)
+    query = _lines_of(named, chosen.subtree, where, span, None)
+    connection.execute(_TO_THE_END)
+    with connection.cursor(name="statement") as cursor:
+        cursor.itersize = _HANDED_OVER
+        cursor.execute(query, {**where.parameters, "root": named.id, "rows": None})
+        for row in cursor:
+            yield _line(*row[:-1])
 
 
 def _conditions(chosen: StatementFilter, span: Span) -> Conditions:

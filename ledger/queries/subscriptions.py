@@ -13,7 +13,7 @@ from ledger.errors import NotFound
 from ledger.periods import Cycle
 from ledger.queries.conditions import Conditions, one_of, usable
 from ledger.queries.entries import NUMBER
-from ledger.queries.named import accounts_named
+from ledger.queries.named import accounts_named, root_named
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
 
 KINDS = ("device", "package", "proxy", "phone")
@@ -119,13 +119,17 @@ class SubscriptionReport(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionFilter:
-    """Of values for the same field any will do. `search`: in kind, the plan's id and name, and goods."""
+    """Of values for the same field any will do. `search`: in kind, the plan's id and name, and goods.
+
+    `within`: those of that account and of the ones below it, and no others.
+    """
 
     accounts: Sequence[str] = ()
     statuses: Sequence[str] = ()
     payment_methods: Sequence[str] = ()
     kinds: Sequence[str] = ()
     search: str | None = None
+    within: str | None = None
 
 
 def subscriptions(
@@ -142,6 +146,7 @@ def subscriptions(
     one_of(chosen.kinds, KINDS, flag="--kind")
     where = Conditions(_KEPT)
     where.of_accounts("s.account", [one.id for one in accounts_named(connection, chosen.accounts)])
+    where.of_subtree("s.account", root_named(connection, chosen.within))
     where.any_of("s.status", chosen.statuses, flag="--status")
     where.any_of("s.payment_method", chosen.payment_methods, flag="--payment-method")
     where.any_of("s.kind", chosen.kinds, flag="--kind")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from ledger.queries.conditions import Conditions, usable
-from ledger.queries.named import accounts_named
+from ledger.queries.named import accounts_named, root_named
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
 
 _LIST = """
@@ -39,15 +39,18 @@ def warnings(
     *,
     accounts: Sequence[str] = (),
     search: str | None = None,
+    within: str | None = None,
     limit: int = DEFAULT_LIMIT,
     after: str | None = None,
 ) -> Page[WarningRow]:
     """Warnings that were not removed, in the order of their ids; `search` in id and e-mails.
 
+    `within`: those about that account and the ones below it, and no others.
     The cursor is the last one's id. Raises NotFound, QueryInvalid.
     """
     where = Conditions("w.removed_at IS NULL")
     where.of_accounts("w.account", [one.id for one in accounts_named(connection, accounts)])
+    where.of_subtree("w.account", root_named(connection, within))
     where.contains(("w.warning", r"array_to_string(w.emails, E'\n')"), search)
     if after is not None:
         where.add("w.warning > %(after)s", after=usable(after, "--after"))

@@ -15,12 +15,12 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy.bench.__main__ import main
+from deploy.bench.__main__ import _chosen, main
 from deploy.bench.errors import FigureFailed
 from deploy.bench.figures import FIGURES, LATER, ratios, verdicts
 from deploy.bench.latency import percentile
 from deploy.bench.report import document
-from deploy.bench.results import Failed, Latency, Rate, Result
+from deploy.bench.results import Failed, Latency, Rate, Result, Written
 from deploy.bench.system import check_outcomes
 from deploy.bench.workload import Workload, in_arrays, one_by_one
 from deploy.bench.yardsticks import COMMANDS_A_TRANSACTION, encoded_rows
@@ -62,8 +62,9 @@ def test_a_figure_of_later_is_refused_as_such(name: str, capsys: pytest.CaptureF
 
 
 def test_no_commands_at_all_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["singles", "--commands", "0"]) == 2
-    assert "--commands" in capsys.readouterr().err
+    for option in ("--commands", "--rows"):
+        assert main(["singles", option, "0"]) == 2
+        assert option in capsys.readouterr().err
 
 
 def test_ratios_are_shown_where_both_were_measured() -> None:
@@ -75,6 +76,26 @@ def test_ratios_are_shown_where_both_were_measured() -> None:
         "hot": Rate(5_000.0),
     }
     assert ratios(results) == {"singles": {"copy_limit": 0.25}, "bulk": {"singles": 1.2}}
+
+
+def test_a_file_is_compared_with_its_yardstick() -> None:
+    written = Written(1_000_000, 300.0, 70.04, Written(1_000_000, 500.0, 65.0))
+
+    assert ratios({"export": written}) == {"export": {"openpyxl seconds": 0.6}}
+    assert [(one.target, one.met) for one in verdicts("export", written, {})] == [("peak ≤ 250 MB", True)]
+    assert not verdicts("export", Written(1, 1.0, 250.1), {})[0].met
+    assert document({"export": written}, SERVERS)["figures"]["export"] == {
+        "rows": 1_000_000,
+        "seconds": 300.0,
+        "peak_mb": 70.0,
+        "yardstick": {"rows": 1_000_000, "seconds": 500.0, "peak_mb": 65.0},
+        "ratios": {"openpyxl seconds": 0.6},
+    }
+
+
+def test_what_takes_long_is_measured_only_when_it_is_named() -> None:
+    assert "export" not in _chosen([])
+    assert _chosen(["export", "pgbench"]) == ["pgbench", "export"]
 
 
 def test_targets_are_judged_by_what_this_run_has() -> None:
@@ -212,6 +233,17 @@ def test_a_small_run_prints_one_document_and_leaves_nothing(tmp_path: Path) -> N
     assert "measuring singles" in done.stderr
     assert not list(tmp_path.iterdir())
     assert not living_in(tmp_path)
+
+
+@pytest.mark.system
+def test_an_export_is_measured_beside_openpyxls(tmp_path: Path) -> None:
+    command = [*BENCH, "export", "--rows", "500", "--json"]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    export = json.loads(done.stdout)["figures"]["export"]
+    assert export["rows"] == export["yardstick"]["rows"] == 500
+    assert 10 < export["peak_mb"] < 250
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.system

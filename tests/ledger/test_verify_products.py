@@ -10,6 +10,7 @@ import pytest
 
 from ledger.billing import issue
 from ledger.database import connect
+from ledger.receipts import issue as issue_receipts
 from ledger.verify import verify
 from tests import builders as a
 from tests.desk import LedgerDesk
@@ -29,6 +30,8 @@ TABLES = (
     "bill",
     "bill_line",
     "returned",
+    "receipt",
+    "receipt_series",
 )
 
 
@@ -71,6 +74,8 @@ def fill(desk: LedgerDesk) -> None:
     desk.later(days=31)
     with desk.connection.transaction():
         issue(desk.connection, "carl", date(2026, 3, 1), desk.now)
+        due = [number for (number,) in desk.connection.execute("SELECT transaction FROM receipt_due")]
+        issue_receipts(desk.connection, due, desk.now)
     desk.do(asked("ConfirmBill", bill="carl.2026-03", confirmed_by="shop"))
     desk.do(asked("Refund", order="early", amount=6), a.onboarding("carl", "d2", price=4))
     desk.later(days=30)
@@ -106,7 +111,7 @@ def test_a_sound_ledger_has_no_difference(filled: Tampering) -> None:
         ("UPDATE resource SET remaining = remaining - 1", {"open"}),
         ("DELETE FROM hold WHERE hold = 'held'", {"open"}),
         # orders
-        ("UPDATE orders SET amount = amount + 1 WHERE order_id = 'paid'", {"orders"}),
+        ("UPDATE orders SET amount = amount + 1 WHERE order_id = 'paid'", {"orders", "receipts"}),
         ("UPDATE orders SET transaction = NULL WHERE order_id = 'paid'", {"orders"}),
         ("UPDATE orders SET status = 'canceled' WHERE order_id = 'paid'", {"orders"}),
         ("UPDATE orders SET status = 'completed' WHERE order_id = 'open'", {"orders", "open"}),
@@ -145,6 +150,14 @@ def test_a_sound_ledger_has_no_difference(filled: Tampering) -> None:
         ("UPDATE bill_line SET amount = amount + 1 WHERE bill = 'carl.2026-04'", {"bills"}),
         ("UPDATE bill_line SET bill = 'carl.2026-04' WHERE amount = 50", {"bills"}),
         ("DELETE FROM bill WHERE bill = 'carl.2026-04'", {"billed"}),
+        # receipts
+        ("UPDATE receipt SET seq = 9, number = 'acme-2026-000009' WHERE number = 'acme-2026-000002'", {"receipts"}),
+        ("UPDATE receipt SET number = 'acme-2026-000009' WHERE number = 'acme-2026-000002'", {"receipts"}),
+        ("UPDATE receipt SET amount = amount + 1 WHERE order_id = 'paid'", {"receipts"}),
+        ("UPDATE receipt_series SET last = last - 1", {"series"}),
+        # when they are looked at
+        ("UPDATE subscription SET next_try_at = NULL WHERE subscription = 's'", {"next_tries"}),
+        ("UPDATE subscription SET past_due_since = start_at WHERE subscription = 's'", {"next_tries"}),
     ],
 )
 def test_what_was_changed_behind_its_back_is_found(filled: Tampering, change: str, checks: set[str]) -> None:

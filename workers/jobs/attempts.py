@@ -151,7 +151,7 @@ def count_due(connection: psycopg.Connection[Any], now: datetime) -> int:
 def make(
     connection: psycopg.Connection[Any], charged: Sequence[Due], *, run: int, now: datetime
 ) -> list[Attempt]:
-    """A row for each, in the caller's transaction; none for one that waits for an outcome already."""
+    """A row for each, in the caller's transaction, in the same order; none for one that waits for an outcome already."""
     values = {
         "run": run,
         "now": now,
@@ -159,7 +159,8 @@ def make(
         "cycles": [one.cycle_no for one in charged],
         "accounts": [one.account for one in charged],
     }
-    return [Attempt(*row) for row in connection.execute(_MAKE, values)]
+    made = {row[0]: Attempt(*row) for row in connection.execute(_MAKE, values)}
+    return [made[one.subscription] for one in charged if one.subscription in made]
 
 
 def to_publish_again(connection: psycopg.Connection[Any]) -> list[Attempt]:

@@ -82,8 +82,8 @@ class _Cycle:
         self._flight.publish_again(attempts.to_publish_again(self._run.connection))
 
     def _pass(self) -> bool:
-        """Whether anything was due."""
-        run, after, any_due = self._run, None, False
+        """Whether anything was due, or waited for its outcome: then there may be more."""
+        run, after, any_due = self._run, None, self.waiting > 0
         while due := attempts.due(run.connection, run.now, after=after, limit=AT_ONCE):
             run.check()
             last = due[-1]

@@ -1,9 +1,9 @@
 """Device notices: seven days before a device is no longer paid for, and when it no longer is.
 
-What a notice is about is the moment until which a device is paid for, and a mark remembers up to which of these moments all
-has been told, and within that moment up to which device: however many expire together, they are told in portions, each with
-the mark that it moves, and none twice. After a pause everything is made up for that is still true. Before there is a mark, it
-is told of all that have expired by then.
+What a notice is about is the moment until which a device is paid for. A mark remembers up to which of these moments all has
+been told, and within that moment up to which device: however many expire together, they are told in portions, each with the
+mark that it moves, and none twice. After a pause all is made up for that is still true; the first time, all that has expired
+and will within seven days is told.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from ledger.upkeep import News, tell
+from ledger import upkeep
+from ledger.upkeep import News
 from messages.events import EventType
 from messages.fields import time_text
 from workers.jobs.run import Run
@@ -35,7 +36,7 @@ _NEXT = """
 SELECT device, account, paid_until
 FROM device
 WHERE account IS NOT NULL AND paid_until >= %(since)s AND paid_until <= %(until)s
-  AND (paid_until > %(since)s OR device > %(place)s)
+  AND (paid_until > %(since)s OR device > %(place)s::text)
 ORDER BY paid_until, device
 LIMIT %(rows)s"""
 # Meanwhile some may have been paid for, or released.
@@ -48,7 +49,7 @@ ORDER BY d.paid_until, d.device"""
 
 
 class Notice(NamedTuple):
-    """A kind of notice: under which name it is marked, its event, and how long before the moment it is told."""
+    """A kind of notice: under which name it is marked, its event, how long before the moment it is told, and how late."""
 
     mark: str
     type: EventType
@@ -73,7 +74,7 @@ class _Device(NamedTuple):
     paid_until: datetime
 
 
-def tell_of_devices(run: Run) -> str:
+def tell(run: Run) -> str:
     """Say of each device once that it is about to expire, and once that it has."""
     expired = _tell(run, EXPIRED)
     expiring = _tell(run, EXPIRING)
@@ -83,7 +84,7 @@ def tell_of_devices(run: Run) -> str:
 def _tell(run: Run, notice: Notice) -> int:
     until = run.now + notice.ahead - notice.lag
     place, count = _marked(run, notice), 0
-    if place.paid_until < run.now and notice is EXPIRING:
+    if notice.ahead and place.paid_until < run.now:
         place = _Place(run.now, None)  # of those that have expired meanwhile, that is told instead
     while found := _next(run, place, until):
         for first in range(0, len(found), AT_ONCE):
@@ -109,7 +110,7 @@ def _next(run: Run, place: _Place, until: datetime) -> list[_Device]:
 def _say(run: Run, connection: psycopg.Connection[Any], *, notice: Notice, portion: list[_Device]) -> int:
     asked = ([one.device for one in portion], [one.paid_until for one in portion])
     still = [_Device(*row) for row in connection.execute(_STILL, asked)]
-    tell(
+    upkeep.tell(
         connection,
         [
             News(notice.type, one.account, {"device": one.device, "paid_until": time_text(one.paid_until)})

@@ -47,12 +47,15 @@ def _foresee(run: Run, connection: psycopg.Connection[Any], *, due: list[Due]) -
         if one.is_charged(run.now)
     ]
 
-    def following(command: Renewal, book: Book) -> Renewal | None:
-        subscription: Subscription = book.get(Subscription, command.subscription)
-        coming = subscription.next_payment_at
-        if coming is None or coming > run.now:
-            return None
-        return command.model_copy(update={"cycle_no": subscription.paid_cycles + 1})
+    def following(paid: list[Renewal], book: Book) -> list[Renewal]:
+        """What has another cycle due, in the order in which the cycle would find it with its next pass."""
+        found = []
+        for command in paid:
+            one: Subscription = book.get(Subscription, command.subscription)
+            if one.next_try_at is not None and one.next_try_at <= run.now:
+                again = command.model_copy(update={"cycle_no": one.paid_cycles + 1})
+                found.append((one.next_try_at, one.subscription, again))
+        return [again for _, _, again in sorted(found, key=lambda due: due[:2])]
 
     for command, decision in decided(connection, renewals, run.now, following):
         item = f"{command.subscription} cycle {command.cycle_no}"

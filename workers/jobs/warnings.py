@@ -28,7 +28,7 @@ from workers.jobs.run import Run
 
 JOB = "threshold-scan"
 ALL_AGAIN_AFTER = timedelta(days=1)
-TOUCHED_AT_ONCE = 5_000
+TOUCHED_AT_ONCE = 2_000
 WARNED_AT_ONCE = 500
 # Each may bring along five hundred devices.
 TRIED_AT_ONCE = 250

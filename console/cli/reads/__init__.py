@@ -18,6 +18,7 @@ from console.cli.reads import (
     notices,
     orders,
     plans,
+    runway,
     statement,
     subscriptions,
     verify,
@@ -34,6 +35,7 @@ READS: Final[dict[str, Callable[..., None]]] = {
     **holds.VERBS,
     **bills.VERBS,
     **notices.VERBS,
+    **runway.VERBS,
     **command.VERBS,
     **verify.VERBS,
 }

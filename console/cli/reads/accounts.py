@@ -8,7 +8,8 @@ from typing import Annotated, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, Json, Limit, Ndjson, Search, reading
+from console.cli.reads.files import write_file
+from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, reading
 from console.cli.show import Column, Form, Manner, form_of, write_fields, write_json, write_rows
 
 
@@ -57,10 +58,12 @@ def accounts(
     ] = None,
     state: Annotated[list[str] | None, typer.Option("--state", help="active, suspended, closed.")] = None,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """The accounts, each with the totals of its subtree: coins, frozen coins, and how many accounts there are.
@@ -71,19 +74,22 @@ def accounts(
 
     coins accounts --kind reseller --kind distributor --search li.na --json
     """
-    from ledger.queries.accounts import AccountFilter
     from ledger.queries.accounts import accounts as find
+    from ledger.queries.chosen import account_filter
 
-    form = form_of(json=json, ndjson=ndjson)
-    chosen = AccountFilter(under or (), kind or (), state or (), search)
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {"under": under, "kind": kind, "state": state, "search": search}
+    if asked.file is not None:
+        write_file(asked.file, "accounts", chosen, data)
+        return
     with reading(data) as (connection, settings):
-        page = find(connection, chosen, limit=limit, after=after)
+        page = find(connection, account_filter(chosen), limit=asked.limit, after=after)
     texts = [Column(name) for name in ("account", "name", "kind", "parent", "funding", "state")]
     amounts = Manner(settings.scale).amounts(
         "credit", "credit_limit", "frozen", "available", "subtree_credit", "subtree_frozen"
     )
     count = Column("subtree_accounts", "{:,}".format, right=True)
-    write_rows(form, page.rows, [*texts, *amounts, count], following=page.next)
+    write_rows(asked.form, page.rows, [*texts, *amounts, count], following=page.next)
 
 
 VERBS: Final[dict[str, Callable[..., None]]] = {"balance": balance, "accounts": accounts}

@@ -8,8 +8,21 @@ from typing import Annotated, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, From, Json, Limit, Ndjson, Search, To, reading
-from console.cli.show import Column, Form, Manner, form_of, say, write_rows
+from console.cli.reads.files import write_file
+from console.cli.reads.options import (
+    After,
+    Csv,
+    From,
+    Json,
+    Limit,
+    Ndjson,
+    Search,
+    To,
+    Xlsx,
+    asked_for,
+    reading,
+)
+from console.cli.show import Column, Form, Manner, say, write_rows
 
 
 def allocations(
@@ -20,10 +33,12 @@ def allocations(
     from_: From = None,
     to: To = None,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """What resellers granted to customers, reclaimed, or returned by bills, newest first. --search looks in note and number.
@@ -35,20 +50,16 @@ def allocations(
 
     coins allocations --customer carl --customer dora --ndjson
     """
-    from ledger.queries.allocations import AllocationFilter
     from ledger.queries.allocations import allocations as find
-    from ledger.queries.times import parse_day
+    from ledger.queries.chosen import allocation_filter
 
-    form = form_of(json=json, ndjson=ndjson)
-    chosen = AllocationFilter(
-        resellers=reseller or (),
-        customers=customer or (),
-        since=parse_day(from_, flag="--from"),
-        until=parse_day(to, flag="--to"),
-        search=search,
-    )
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {"reseller": reseller, "customer": customer, "from": from_, "to": to, "search": search}
+    if asked.file is not None:
+        write_file(asked.file, "allocations", chosen, data)
+        return
     with reading(data) as (connection, settings):
-        page = find(connection, chosen, limit=limit, after=after)
+        page = find(connection, allocation_filter(chosen), limit=asked.limit, after=after)
     manner = Manner(settings.scale, page.timezone)
     columns = [
         Column("time", manner.time),
@@ -57,8 +68,8 @@ def allocations(
         Column("note"),
         Column("actor"),
     ]
-    write_rows(form, page.rows, columns, following=page.next, timezone=page.timezone)
-    if form is Form.PERSON:
+    write_rows(asked.form, page.rows, columns, following=page.next, timezone=page.timezone)
+    if asked.form is Form.PERSON:
         say(f"times in {page.timezone}")
 
 

@@ -8,7 +8,20 @@ from typing import Annotated, Any, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, From, Json, Limit, Ndjson, Search, To, reading
+from console.cli.reads.files import write_file
+from console.cli.reads.options import (
+    After,
+    Csv,
+    From,
+    Json,
+    Limit,
+    Ndjson,
+    Search,
+    To,
+    Xlsx,
+    asked_for,
+    reading,
+)
 from console.cli.show import (
     Column,
     Form,
@@ -31,10 +44,12 @@ def bills(
     from_: From = None,
     to: To = None,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """The bills of sponsored accounts, the latest month first. --search looks in the bill's id.
@@ -46,20 +61,16 @@ def bills(
 
     coins bills --from 2026-01-01 --to 2026-12-31 --json
     """
-    from ledger.queries.bills import BillFilter
     from ledger.queries.bills import bills as find
-    from ledger.queries.times import parse_day
+    from ledger.queries.chosen import bill_filter
 
-    form = form_of(json=json, ndjson=ndjson)
-    chosen = BillFilter(
-        accounts=account or (),
-        statuses=status or (),
-        since=parse_day(from_, flag="--from"),
-        until=parse_day(to, flag="--to"),
-        search=search,
-    )
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {"account": account, "status": status, "from": from_, "to": to, "search": search}
+    if asked.file is not None:
+        write_file(asked.file, "bills", chosen, data)
+        return
     with reading(data) as (connection, settings):
-        page = find(connection, chosen, limit=limit, after=after)
+        page = find(connection, bill_filter(chosen), limit=asked.limit, after=after)
     manner = Manner(settings.scale, page.timezone)
     columns = [
         *map(Column, ("bill", "account", "period")),
@@ -67,8 +78,8 @@ def bills(
         *map(Column, ("status", "confirmed_by")),
         Column("confirmed_at", manner.time),
     ]
-    write_rows(form, page.rows, columns, following=page.next, timezone=page.timezone)
-    if form is Form.PERSON:
+    write_rows(asked.form, page.rows, columns, following=page.next, timezone=page.timezone)
+    if asked.form is Form.PERSON:
         say(f"times in {page.timezone}")
 
 

@@ -9,8 +9,9 @@ from typing import Annotated, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, Json, Limit, Ndjson, Search, reading
-from console.cli.show import Column, Form, Manner, form_of, say, write_rows
+from console.cli.reads.files import write_file
+from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, reading
+from console.cli.show import Column, Form, Manner, say, write_rows
 
 
 def devices(
@@ -22,10 +23,12 @@ def devices(
     ] = None,
     expired: Annotated[bool, typer.Option("--expired", help="Not paid for any more.")] = False,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """The devices that are onboarded, and until when they are paid for. --search looks in the device's id.
@@ -37,13 +40,16 @@ def devices(
 
     coins devices --expiring-within 30 --expired --ndjson
     """
-    from ledger.queries.devices import DeviceFilter
+    from ledger.queries.chosen import device_filter
     from ledger.queries.devices import devices as find
 
-    form = form_of(json=json, ndjson=ndjson)
-    chosen = DeviceFilter(account or (), expiring_within, expired, search)
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {"account": account, "expiring-within": expiring_within, "expired": expired, "search": search}
+    if asked.file is not None:
+        write_file(asked.file, "devices", chosen, data)
+        return
     with reading(data) as (connection, settings):
-        page = find(connection, chosen, now=datetime.now(UTC), limit=limit, after=after)
+        page = find(connection, device_filter(chosen), now=datetime.now(UTC), limit=asked.limit, after=after)
     time = Manner(settings.scale).time
     columns = [
         Column("device"),
@@ -53,8 +59,8 @@ def devices(
         Column("paid_until", time),
         Column("subscription"),
     ]
-    write_rows(form, page.rows, columns, following=page.next)
-    if form is Form.PERSON:
+    write_rows(asked.form, page.rows, columns, following=page.next)
+    if asked.form is Form.PERSON:
         say("times in UTC")
 
 

@@ -9,17 +9,20 @@ from typing import Annotated, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, Json, Limit, Ndjson, Search, reading
-from console.cli.show import Column, Form, Manner, form_of, say, write_rows
+from console.cli.reads.files import write_file
+from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, reading
+from console.cli.show import Column, Form, Manner, say, write_rows
 
 
 def holds(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT")],
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """What is frozen at an account, and how to get it back: open holds, and resources that are paid for after use.
@@ -33,9 +36,15 @@ def holds(
     """
     from ledger.queries.holds import holds as find
 
-    form = form_of(json=json, ndjson=ndjson)
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {"search": search}
+    if asked.file is not None:
+        write_file(asked.file, "holds", chosen, data, account=account)
+        return
     with reading(data) as (connection, settings):
-        found = find(connection, account, now=datetime.now(UTC), search=search, limit=limit, after=after)
+        found = find(
+            connection, account, now=datetime.now(UTC), search=search, limit=asked.limit, after=after
+        )
     manner = Manner(settings.scale, found.timezone)
     columns = [
         *map(Column, ("hold", "resource", "account", "purpose")),
@@ -46,7 +55,7 @@ def holds(
         Column("release"),
     ]
     write_rows(
-        form,
+        asked.form,
         found.rows,
         columns,
         following=found.next,
@@ -54,7 +63,7 @@ def holds(
         timezone=found.timezone,
         remaining=found.remaining,
     )
-    if form is Form.PERSON:
+    if asked.form is Form.PERSON:
         say(f"{manner.amount(found.remaining)} frozen in all; times in {found.timezone}")
 
 

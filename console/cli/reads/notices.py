@@ -9,8 +9,9 @@ from typing import Annotated, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, Json, Limit, Ndjson, Search, reading
-from console.cli.show import Column, Form, Manner, form_of, joined, say, write_rows
+from console.cli.reads.files import write_file
+from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, reading
+from console.cli.show import Column, Form, Manner, joined, say, write_rows
 
 
 def warnings(
@@ -18,10 +19,12 @@ def warnings(
         list[str] | None, typer.Option("--account", metavar="ACCOUNT", help="About it.")
     ] = None,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """The custom warnings that were not removed. --search looks in id and e-mails. Times are UTC.
@@ -32,9 +35,13 @@ def warnings(
     """
     from ledger.queries.warnings import warnings as find
 
-    form = form_of(json=json, ndjson=ndjson)
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {"account": account, "search": search}
+    if asked.file is not None:
+        write_file(asked.file, "warnings", chosen, data)
+        return
     with reading(data) as (connection, settings):
-        page = find(connection, accounts=account or (), search=search, limit=limit, after=after)
+        page = find(connection, accounts=account or (), search=search, limit=asked.limit, after=after)
     manner = Manner(settings.scale)
     columns = [
         *map(Column, ("warning", "account", "set_by")),
@@ -43,18 +50,20 @@ def warnings(
         Column("emails", joined),
         Column("set_at", manner.time),
     ]
-    write_rows(form, page.rows, columns, following=page.next)
-    if form is Form.PERSON:
+    write_rows(asked.form, page.rows, columns, following=page.next)
+    if asked.form is Form.PERSON:
         say("times in UTC")
 
 
 def exports(
     account: Annotated[list[str] | None, typer.Option("--account", metavar="ACCOUNT")] = None,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """The exports that were asked for, newest first, and how far each is. --search looks in id and report. Times are UTC.
@@ -63,17 +72,21 @@ def exports(
     """
     from ledger.queries.exports import exports as find
 
-    form = form_of(json=json, ndjson=ndjson)
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {"account": account, "search": search}
+    if asked.file is not None:
+        write_file(asked.file, "exports", chosen, data)
+        return
     with reading(data) as (connection, settings):
-        page = find(connection, accounts=account or (), search=search, limit=limit, after=after)
+        page = find(connection, accounts=account or (), search=search, limit=asked.limit, after=after)
     columns = [
         *map(Column, ("export", "account", "report")),
         Column("filters", lambda filters: json_.dumps(filters, ensure_ascii=False) if filters else ""),
         *map(Column, ("format", "state")),
         Column("requested_at", Manner(settings.scale).time),
     ]
-    write_rows(form, page.rows, columns, following=page.next)
-    if form is Form.PERSON:
+    write_rows(asked.form, page.rows, columns, following=page.next)
+    if asked.form is Form.PERSON:
         say("times in UTC")
 
 

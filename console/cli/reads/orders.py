@@ -10,7 +10,20 @@ from typing import Annotated, Any, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, From, Json, Limit, Ndjson, Search, To, reading
+from console.cli.reads.files import write_file
+from console.cli.reads.options import (
+    After,
+    Csv,
+    From,
+    Json,
+    Limit,
+    Ndjson,
+    Search,
+    To,
+    Xlsx,
+    asked_for,
+    reading,
+)
 from console.cli.show import Column, Form, Manner, form_of, say, write_fields, write_json, write_rows
 
 
@@ -27,10 +40,12 @@ def orders(
     product: Annotated[list[str] | None, typer.Option("--product")] = None,
     phone: Annotated[list[str] | None, typer.Option("--phone")] = None,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """The orders of packages, proxies and cloud phones, newest first. --search looks in product and number.
@@ -42,23 +57,25 @@ def orders(
 
     coins orders --status pending_payment --kind package --json
     """
-    from ledger.queries.orders import OrderFilter
+    from ledger.queries.chosen import order_filter
     from ledger.queries.orders import orders as find
-    from ledger.queries.times import parse_day
 
-    form = form_of(json=json, ndjson=ndjson)
-    chosen = OrderFilter(
-        accounts=account or (),
-        since=parse_day(from_, flag="--from"),
-        until=parse_day(to, flag="--to"),
-        kinds=kind or (),
-        statuses=status or (),
-        products=product or (),
-        phones=phone or (),
-        search=search,
-    )
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {
+        "account": account,
+        "from": from_,
+        "to": to,
+        "kind": kind,
+        "status": status,
+        "product": product,
+        "phone": phone,
+        "search": search,
+    }
+    if asked.file is not None:
+        write_file(asked.file, "orders", chosen, data)
+        return
     with reading(data) as (connection, settings):
-        page = find(connection, chosen, limit=limit, after=after)
+        page = find(connection, order_filter(chosen), limit=asked.limit, after=after)
     manner = Manner(settings.scale, page.timezone)
     columns = [
         *map(Column, ("order", "number", "kind", "product", "account", "status")),
@@ -67,8 +84,8 @@ def orders(
         Column("created_at", manner.time),
         Column("paid_at", manner.time),
     ]
-    write_rows(form, page.rows, columns, following=page.next, timezone=page.timezone)
-    if form is Form.PERSON:
+    write_rows(asked.form, page.rows, columns, following=page.next, timezone=page.timezone)
+    if asked.form is Form.PERSON:
         say(f"times in {page.timezone}")
 
 

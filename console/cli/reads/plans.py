@@ -8,8 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, Json, Limit, Ndjson, Search, every, reading
-from console.cli.show import Column, Manner, form_of, write_rows
+from console.cli.reads.files import write_file
+from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, every, reading
+from console.cli.show import Column, Manner, write_rows
 
 
 def plans(
@@ -18,10 +19,12 @@ def plans(
         typer.Option("--kind", help="onboarding, renewal, package, proxy, phone, postpaid."),
     ] = None,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """The plans, as they were put. --search looks in id and name.
@@ -30,9 +33,13 @@ def plans(
     """
     from ledger.queries.plans import plans as find
 
-    form = form_of(json=json, ndjson=ndjson)
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {"kind": kind, "search": search}
+    if asked.file is not None:
+        write_file(asked.file, "plans", chosen, data)
+        return
     with reading(data) as (connection, settings):
-        page = find(connection, kinds=kind or (), search=search, limit=limit, after=after)
+        page = find(connection, kinds=kind or (), search=search, limit=asked.limit, after=after)
     columns = [
         Column("plan"),
         Column("name"),
@@ -42,15 +49,17 @@ def plans(
         Column("cycle", every),
         Column("coefficient", right=True),
     ]
-    write_rows(form, page.rows, columns, following=page.next)
+    write_rows(asked.form, page.rows, columns, following=page.next)
 
 
 def payment_methods(
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """By which methods accounts of a country may pay. --search looks in country and methods.
@@ -61,10 +70,14 @@ def payment_methods(
     """
     from ledger.queries.payment_methods import payment_methods as find
 
-    form = form_of(json=json, ndjson=ndjson)
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {"search": search}
+    if asked.file is not None:
+        write_file(asked.file, "payment-methods", chosen, data)
+        return
     with reading(data) as (connection, _):
-        page = find(connection, search=search, limit=limit, after=after)
-    write_rows(form, page.rows, [Column("country"), Column("methods", ", ".join)], following=page.next)
+        page = find(connection, search=search, limit=asked.limit, after=after)
+    write_rows(asked.form, page.rows, [Column("country"), Column("methods", ", ".join)], following=page.next)
 
 
 VERBS: Final[dict[str, Callable[..., None]]] = {"plans": plans, "payment-methods": payment_methods}

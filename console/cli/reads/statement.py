@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, From, Json, Limit, Ndjson, Search, To, reading
-from console.cli.show import Column, Form, Manner, form_of, joined, say, write_rows
+from console.cli.reads.files import write_file
+from console.cli.reads.options import (
+    After,
+    Csv,
+    From,
+    Json,
+    Limit,
+    Ndjson,
+    Search,
+    To,
+    Xlsx,
+    asked_for,
+    reading,
+)
+from console.cli.show import Column, Form, Manner, joined, say, write_rows
 
 if TYPE_CHECKING:
-    from ledger.queries.statement import Statement, StatementFilter
+    from ledger.queries.statement import Statement
 
 
 def statement(
@@ -34,10 +47,12 @@ def statement(
         bool, typer.Option("--subtree", help="With every account below, and totals by unit.")
     ] = False,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """What was posted to an account, newest first. Dates are whole days in the account's zone, both included.
@@ -48,36 +63,40 @@ def statement(
     Examples: coins statement acme --from 2026-11-01 --to 2026-11-30
 
     coins statement acme --subtree --type transfer --search Q1 --json
+
+    coins statement acme --from 2026-11-01 --to 2026-11-30 --xlsx november.xlsx
     """
-    from ledger.queries.statement import StatementFilter
+    from ledger.queries.chosen import statement_filter
     from ledger.queries.statement import statement as find
-    from ledger.queries.times import parse_day
 
-    form = form_of(json=json, ndjson=ndjson)
-    chosen = StatementFilter(
-        since=parse_day(from_, flag="--from"),
-        until=parse_day(to, flag="--to"),
-        types=type_ or (),
-        categories=category or (),
-        items=item or (),
-        devices=device or (),
-        orders=order or (),
-        actors=actor or (),
-        subtree=subtree,
-        search=search,
-    )
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {
+        "from": from_,
+        "to": to,
+        "type": type_,
+        "category": category,
+        "item": item,
+        "device": device,
+        "order": order,
+        "actor": actor,
+        "subtree": subtree,
+        "search": search,
+    }
+    if asked.file is not None:
+        write_file(asked.file, "statement", chosen, data, account=account)
+        return
     with reading(data) as (connection, settings):
-        found = find(connection, account, chosen, limit=limit, after=after)
-    _show_statement(form, found, chosen, Manner(settings.scale, found.timezone))
+        found = find(connection, account, statement_filter(chosen), limit=asked.limit, after=after)
+    _show_statement(asked.form, found, subtree, Manner(settings.scale, found.timezone))
 
 
-def _show_statement(form: Form, found: Statement, chosen: StatementFilter, manner: Manner) -> None:
+def _show_statement(form: Form, found: Statement, subtree: bool, manner: Manner) -> None:
     totals = {} if found.totals is None else {"totals": found.totals}
     write_rows(
         form,
         found.rows,
         [
-            *([Column("account")] if chosen.subtree else []),
+            *([Column("account")] if subtree else []),
             Column("time", manner.time),
             Column("number"),
             Column("type"),

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, Json, Limit, Ndjson, Search, every, reading
+from console.cli.reads.files import write_file
+from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, every, reading
 from console.cli.show import (
     Column,
     Form,
@@ -34,10 +35,12 @@ def subscriptions(
     ] = None,
     kind: Annotated[list[str] | None, typer.Option("--kind", help="device, package, proxy, phone.")] = None,
     search: Search = None,
-    limit: Limit = 50,
+    limit: Limit = None,
     after: After = None,
     json: Json = False,
     ndjson: Ndjson = False,
+    csv: Csv = None,
+    xlsx: Xlsx = None,
     data: DataDir = None,
 ) -> None:
     """The subscriptions that were not deleted, and what their next cycle will cost. --search looks in kind, plan and goods.
@@ -48,13 +51,22 @@ def subscriptions(
 
     coins subscriptions --kind device --search dev-7 --json
     """
-    from ledger.queries.subscriptions import SubscriptionFilter
+    from ledger.queries.chosen import subscription_filter
     from ledger.queries.subscriptions import subscriptions as find
 
-    form = form_of(json=json, ndjson=ndjson)
-    chosen = SubscriptionFilter(account or (), status or (), payment_method or (), kind or (), search)
+    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
+    chosen = {
+        "account": account,
+        "status": status,
+        "payment-method": payment_method,
+        "kind": kind,
+        "search": search,
+    }
+    if asked.file is not None:
+        write_file(asked.file, "subscriptions", chosen, data)
+        return
     with reading(data) as (connection, settings):
-        page = find(connection, chosen, limit=limit, after=after)
+        page = find(connection, subscription_filter(chosen), limit=asked.limit, after=after)
     manner = Manner(settings.scale)
     columns = [
         *map(Column, ("subscription", "kind", "plan", "account", "user", "status", "payment_method")),
@@ -63,8 +75,8 @@ def subscriptions(
         *manner.amounts("price"),
         Column("goods", joined),
     ]
-    write_rows(form, page.rows, columns, following=page.next)
-    if form is Form.PERSON:
+    write_rows(asked.form, page.rows, columns, following=page.next)
+    if asked.form is Form.PERSON:
         say("times in UTC")
 
 

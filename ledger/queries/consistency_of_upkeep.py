@@ -1,0 +1,46 @@
+"""Where what scheduled work has written does not agree with the ledger: receipts, and when subscriptions are looked at."""
+
+from __future__ import annotations
+
+# The place in a series is counted, not believed: a gap, a number used twice and a last one that lies are all told.
+RECEIPTS = """
+SELECT r.number, problem.expected, problem.found
+FROM (
+  SELECT r.*, row_number() OVER (PARTITION BY r.top, r.year ORDER BY r.seq) AS place,
+         count(*) OVER (PARTITION BY r.transaction) AS times
+  FROM receipt r
+) r
+LEFT JOIN account top ON top.id = r.top
+LEFT JOIN transaction t ON t.id = r.transaction
+LEFT JOIN orders o ON o.order_id = r.order_id
+LEFT JOIN LATERAL (
+  SELECT sum(e.amount)::bigint AS amount FROM entry e
+  WHERE e.transaction = r.transaction AND e.account = r.account AND e.type = 'recharge') e ON true
+CROSS JOIN LATERAL (VALUES
+  ('number ' || r.place || ' of its series', r.seq = r.place, 'number ' || r.seq),
+  ('called ' || top.account || '-' || r.year || '-' || lpad(r.seq::text, greatest(6, length(r.seq::text)), '0'),
+   r.number = top.account || '-' || r.year || '-' || lpad(r.seq::text, greatest(6, length(r.seq::text)), '0'), r.number),
+  ('the only one of its transaction', r.times = 1, r.times || ' of it'),
+  ('a transaction of its account', t.account = r.account, coalesce(t.account::text, 'none')),
+  ('its amount', r.amount = CASE r.kind WHEN 'order' THEN o.amount ELSE e.amount END, r.amount::text)
+) problem(expected, holds, found)
+WHERE problem.holds IS NOT TRUE"""
+
+SERIES = """
+SELECT top.account || ' ' || s.year, 'the last number is ' || count(r.number), s.last::text
+FROM receipt_series s
+LEFT JOIN account top ON top.id = s.top
+LEFT JOIN receipt r ON r.top = s.top AND r.year = s.year
+GROUP BY top.account, s.top, s.year, s.last
+HAVING s.last <> count(r.number)"""
+
+NEXT_TRIES = """
+SELECT s.subscription, problem.expected, problem.found
+FROM subscription s
+CROSS JOIN LATERAL (VALUES
+  ('to be looked at again', s.status = 'canceled' OR s.next_try_at IS NOT NULL, 'never'),
+  ('never to be looked at again', s.status <> 'canceled' OR s.next_try_at IS NULL, s.next_try_at::text),
+  ('owed since some time', s.status <> 'suspended' OR s.past_due_since IS NOT NULL, 'never'),
+  ('not owed', s.status NOT IN ('active', 'scheduled') OR s.past_due_since IS NULL, s.past_due_since::text)
+) problem(expected, holds, found)
+WHERE problem.holds IS NOT TRUE"""
