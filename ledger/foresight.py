@@ -28,7 +28,7 @@ def foresee(
 ) -> list[tuple[One, Decision]]:
     """Decide each in its order, in a transaction that the caller rolls back: until then what they want is locked.
 
-    following: the commands that would come of those that would be applied, in their order; they are decided after all others.
+    following: the commands that would come of those that would be applied, in their order; decided after all others.
     """
     wanted = Wanted()
     for command in commands:

@@ -6,6 +6,7 @@ What is printed is kept as it was when the receipt was issued, so that the same 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo
 import orjson
 import psycopg
 
+from ledger.inserting import Columns
 from ledger.numbers import number_of
 from ledger.queries.addressees import addressees
 from ledger.upkeep import News, tell
@@ -46,14 +48,29 @@ LEFT JOIN LATERAL (
   ORDER BY p.place DESC LIMIT 1) seller ON true
 ORDER BY d.transaction"""
 
-_NUMBER = """
-INSERT INTO receipt_series AS s (top, year, last) VALUES (%b, %b, %b)
+_RESERVE = """
+INSERT INTO receipt_series AS s (top, year, last)
+SELECT * FROM unnest(%s::int8[], %s::int4[], %s::int8[])
 ON CONFLICT (top, year) DO UPDATE SET last = s.last + excluded.last
-RETURNING last"""
+RETURNING top, year, last"""
 
-_KEEP = """
-INSERT INTO receipt (number, top, year, seq, account, transaction, order_id, kind, amount, issued_at, content, emails)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
+_RECEIPT = Columns(
+    "receipt",
+    {
+        "number": "text",
+        "top": "int8",
+        "year": "int4",
+        "seq": "int8",
+        "account": "int8",
+        "transaction": "int8",
+        "order_id": "text",
+        "kind": "text",
+        "amount": "int8",
+        "issued_at": "timestamptz",
+        "content": "text",
+        "emails": "text[]",
+    },
+)
 
 
 class Issued(NamedTuple):
@@ -110,11 +127,11 @@ def issue(connection: psycopg.Connection[Any], transactions: Sequence[int], now:
     In the order of the transactions; those for which none is due any more are left out.
     """
     due = [_Due(*row) for row in connection.execute(_TAKE, (list(transactions),))]
-    last = _reserve(connection, due)
+    of = [one.series for one in due]
+    last = _reserve(connection, of)
     people = addressees(connection, [one.account for one in due])
     issued, rows, news = [], [], []
-    for one in due:
-        series = one.series
+    for one, series in zip(due, of, strict=True):
         last[series] += 1
         number = f"{one.top_account}-{series[1]}-{last[series]:06d}"
         whom = people[one.account]
@@ -144,20 +161,20 @@ def issue(connection: psycopg.Connection[Any], transactions: Sequence[int], now:
             "amount": one.amount,
         }
         news.append(News(EventType.RECEIPT_ISSUED, one.account, data))
-    with connection.cursor() as cursor:
-        cursor.executemany(_KEEP, rows)
+    _RECEIPT.insert(connection, rows)
     tell(connection, news, now)
     return issued
 
 
-def _reserve(connection: psycopg.Connection[Any], due: Sequence[_Due]) -> dict[tuple[int, int], int]:
+def _reserve(
+    connection: psycopg.Connection[Any], of: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
     """The number before the first new one of each series; in order, so that nobody waits for another in a circle."""
-    last = {}
-    for series in sorted({one.series for one in due}):
-        count = sum(one.series == series for one in due)
-        (after,) = connection.execute(_NUMBER, (*series, count)).fetchone() or (0,)
-        last[series] = after - count
-    return last
+    counts = Counter(of)
+    wanted = sorted(counts)
+    columns = [[top for top, _ in wanted], [year for _, year in wanted], [counts[one] for one in wanted]]
+    rows = connection.execute(_RESERVE, columns)
+    return {(top, year): last - counts[top, year] for top, year, last in rows}
 
 
 def _content(one: _Due, number: str, now: datetime) -> str:

@@ -34,10 +34,13 @@ _ACCOUNT_COLUMNS = """a.id, a.account, a.parent, a.path, a.kind, a.name, a.fundi
 
 _NAMED = "SELECT id, draws_from, sponsor FROM account WHERE account = ANY(%s::text[])"
 
-# What a few commands need beyond the accounts that they name: owners of what they name, whole subtrees.
-_NAMED_AND_MORE = f"""{_NAMED}
+# Owners of what commands name by its id.
+_NAMED_AND_OWNERS = f"""{_NAMED}
   UNION
-  SELECT id, draws_from, sponsor FROM account WHERE id = ANY(%s::int8[])
+  SELECT id, draws_from, sponsor FROM account WHERE id = ANY(%s::int8[])"""
+
+# What a few commands need beyond: whole subtrees, and all that something stands under.
+_NAMED_AND_MORE = f"""{_NAMED_AND_OWNERS}
   UNION
   SELECT id, draws_from, sponsor FROM account
   WHERE path && ARRAY(SELECT id FROM account WHERE account = ANY(%s::text[]))
@@ -62,6 +65,7 @@ WHERE a.id = ANY(%s::int8[])
 ORDER BY a.id
 FOR NO KEY UPDATE OF a"""
 LOCK_NAMED = _LOCK.format(named=_NAMED, columns=_ACCOUNT_COLUMNS)
+LOCK_NAMED_AND_OWNERS = _LOCK.format(named=_NAMED_AND_OWNERS, columns=_ACCOUNT_COLUMNS)
 LOCK_NAMED_AND_MORE = _LOCK.format(named=_NAMED_AND_MORE, columns=_ACCOUNT_COLUMNS)
 
 KEYS = """
@@ -196,7 +200,13 @@ def _load(
         accounts = _cursor(connection)
         if keys is not None:
             accounts.execute(LOCK_KEYS, (literal(keys),), prepare=True)
-        elif owners or wanted.subtrees or wanted.lineages:
+        elif owners and not wanted.subtrees and not wanted.lineages:
+            accounts.execute(
+                LOCK_NAMED_AND_OWNERS,
+                [literal(sorted(wanted.accounts)), literal(sorted(owners))],
+                prepare=True,
+            )
+        elif wanted.subtrees or wanted.lineages:
             accounts.execute(
                 LOCK_NAMED_AND_MORE,
                 [

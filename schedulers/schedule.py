@@ -20,10 +20,12 @@ from ledger.queries.jobs import RunRow
 from workers.jobs import (
     billing,
     bills,
+    devices,
     exports,
     housekeeping,
     mails,
     receipts,
+    runway,
     tidying,
     verification,
     warnings,
@@ -64,6 +66,8 @@ SCHEDULE: tuple[Scheduled, ...] = (
         "exports", every(seconds=10), exports.build_exports, "what was asked for; every night, one by one"
     ),
     Scheduled("bills", every(hours=1), bills.issue_bills, "every month that is over, each with its bill"),
+    Scheduled("runway", every(hours=1), runway.look_ahead, "everybody, by what is due now"),
+    Scheduled("device-expiry", every(minutes=1), devices.tell, "every device since the last time"),
     Scheduled("verification", daily(2, 30), verification.verify_ledger, "once, as everything is now"),
     Scheduled("housekeeping", every(hours=1), housekeeping.tidy, "everything past its time"),
 )

@@ -1,7 +1,7 @@
 """billing: subscriptions that are all due, until every one is renewed; and what a command waits for meanwhile.
 
-The subscriptions are of devices, one each. A billing cycle is asked for as the scheduler asks for it, by a clock that is a month
-further each time, and the running system does the rest.
+The subscriptions are of devices, one each. A billing cycle is asked for as the scheduler asks for it, by a clock that is a
+month further each time, and the running system does the rest.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ def _bill(
     run = rows.ask(database, "billing-cycle", at, "bench")
     done, grew_at = 0, started
     while True:
-        state, paid, refused, result, error = database.execute(_RUN, (run,)).fetchone() or ("lost",) * 5
+        row = database.execute(_RUN, (run,)).fetchone()
+        assert row is not None
+        state, paid, refused, result, error = row
         now = time.perf_counter()
         if state == "done":
             break

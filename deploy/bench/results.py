@@ -31,8 +31,15 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Took:
+    """How long something took that is to be over soon."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     why: str
 
 
-Result = Rate | Latency | Written | Failed
+Result = Rate | Latency | Written | Took | Failed

@@ -8,24 +8,29 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from ledger.errors import QueryInvalid
+from ledger.errors import NotFound, QueryInvalid
 from ledger.queries.conditions import Conditions, usable
 from ledger.queries.named import accounts_named, root_named
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
 
 _LIST = """
-SELECT x.export, a.account, x.report, x.filters::json, x.format, x.state, x.requested_at
+SELECT x.export, a.account, x.report, x.filters::json, x.format, x.state, x.requested_at, x.ready_at, x.rows, x.bytes,
+       x.sha256, x.path, x.why
 FROM export x
 JOIN account a ON a.id = x.account
 WHERE {conditions}
 ORDER BY x.requested_at DESC, x.export DESC
 LIMIT %(rows)s"""
 
+_ONE = "SELECT state, why, path, rows, sha256 FROM export WHERE export = %(export)s"
 _LAST = "SELECT requested_at, export FROM export WHERE export = %(export)s"
 
 
 class ExportRow(NamedTuple):
-    """An export of a list: `report` is the list's name, `filters` what was chosen of it, `state` how far it is."""
+    """An export of a list: `report` is the list's name, `filters` what was chosen of it, `state` how far it is.
+
+    `path` lies below FILES_DIR, `sha256` is in hexadecimal digits; `why` it failed, or has no file.
+    """
 
     export: str
     account: str
@@ -34,6 +39,20 @@ class ExportRow(NamedTuple):
     format: str
     state: str
     requested_at: datetime
+    ready_at: datetime | None
+    rows: int | None
+    bytes: int | None
+    sha256: str | None
+    path: str | None
+    why: str | None
+
+
+class ReadyExport(NamedTuple):
+    """An export that has a file."""
+
+    path: str
+    rows: int
+    sha256: str
 
 
 def exports(
@@ -65,3 +84,17 @@ def exports(
     ).fetchall()
     rows = [ExportRow(*row) for row in found[:limit]]
     return Page(rows, rows[-1].export if len(found) > limit else None)
+
+
+def ready(connection: psycopg.Connection[Any], id: str) -> ReadyExport:
+    """The file of the export of that id. Raises NotFound, which says how far it is; QueryInvalid."""
+    row = connection.execute(_ONE, {"export": usable(id, "ID")}).fetchone()
+    if row is None:
+        raise NotFound(f"there is no export {id!r}; `coins exports` lists them")
+    state, why, path, rows, sha256 = row
+    if state != "ready" or path is None:
+        told = {"removed": "its file was removed", "failed": "it has failed"}.get(
+            state, f"it is {state}, try again soon"
+        )
+        raise NotFound(f"the export {id} has no file: {told}{f' ({why})' if why else ''}")
+    return ReadyExport(path, rows, sha256)

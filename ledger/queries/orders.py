@@ -43,7 +43,9 @@ ORDER BY o.created_at DESC, o.order_id DESC"""
 _ONE = f"""
 SELECT {_LISTED},
        coalesce(o.details, '{{}}')::json, o.quantity, s.minutes, s.rate, s.power_up_at, s.power_down_at,
-       NULL AS running_fee, NULL AS receipt, o.plan, o.price, o.canceled_at, o.note
+       NULL AS running_fee,
+       (SELECT r.number FROM receipt r WHERE r.order_id = o.order_id LIMIT 1) AS receipt,
+       o.plan, o.price, o.canceled_at, o.note
 FROM orders o
 JOIN account a ON a.id = o.account
 LEFT JOIN transaction t ON t.id = o.transaction

@@ -35,7 +35,7 @@ SELECT s.subscription, s.kind, s.plan, a.account, s.used_by, s.status, s.payment
        coalesce(s.next_unit, s.cycle_unit), coalesce(s.next_count, s.cycle_count),
        s.created_at, s.start_at, s.next_payment_at,
        s.price * CASE WHEN s.kind = 'device' THEN active.devices ELSE 1 END,
-       s.goods, s.paid_until, s.cancel_at, s.canceled_at
+       s.goods, s.paid_until, s.cancel_at, s.canceled_at, s.next_try_at, s.past_due_since, s.refused_for
 FROM page s
 JOIN account a ON a.id = s.account
 CROSS JOIN LATERAL (
@@ -53,6 +53,12 @@ JOIN transaction t ON t.id = c.transaction
 LEFT JOIN returned r ON r.transaction = c.transaction
 WHERE c.subscription = %(subscription)s
 ORDER BY c.cycle_no"""
+
+_ATTEMPTS = """
+SELECT a.cycle_no, a.attempt, a.tried_at, a.decided_at, a.reason, a.message
+FROM renewal_attempt a
+WHERE a.subscription = %(subscription)s AND (a.decided_at IS NULL OR a.reason IS NOT NULL)
+ORDER BY a.cycle_no, a.attempt"""
 
 _KEPT = "s.deleted_at IS NULL"
 
@@ -95,8 +101,23 @@ class PaidCycle(NamedTuple):
     command_id: str
 
 
+class RefusedAttempt(NamedTuple):
+    """A renewal that was refused, or waits for its outcome (`decided_at` None): when it was tried, and why it failed."""
+
+    cycle_no: int
+    attempt: int
+    tried_at: datetime
+    decided_at: datetime | None
+    reason: str | None
+    message: str | None
+
+
 class SubscriptionReport(NamedTuple):
-    """A subscription with its cycles, oldest first. `cancel_at`: when it will be canceled, with what is paid."""
+    """A subscription with its cycles, oldest first, and the attempts at cycles that were refused.
+
+    `cancel_at`: when it will be canceled, with what is paid. `past_due_since`, `refused_for`: since when its next cycle is
+    owed, and why; `next_try_at`: when the billing cycle looks at it next.
+    """
 
     subscription: str
     kind: str
@@ -114,7 +135,11 @@ class SubscriptionReport(NamedTuple):
     paid_until: datetime | None
     cancel_at: datetime | None
     canceled_at: datetime | None
+    next_try_at: datetime | None
+    past_due_since: datetime | None
+    refused_for: str | None
     cycles: list[PaidCycle]
+    refused: list[RefusedAttempt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +195,8 @@ def subscription(connection: psycopg.Connection[Any], id: str) -> SubscriptionRe
         )
     (row,) = found
     cycles = [PaidCycle(*cycle) for cycle in connection.execute(_CYCLES, {"subscription": id})]
-    return SubscriptionReport._make((*_row(*row), *row[_LISTED:], cycles))
+    refused = [RefusedAttempt(*attempt) for attempt in connection.execute(_ATTEMPTS, {"subscription": id})]
+    return SubscriptionReport._make((*_row(*row), *row[_LISTED:], cycles, refused))
 
 
 # How many columns a row of the list is made of; the report has more.

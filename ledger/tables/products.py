@@ -42,6 +42,7 @@ device = Table(
     Index(
         "device_paid_until_idx",
         "paid_until",
+        "device",
         postgresql_where=text("account IS NOT NULL AND paid_until IS NOT NULL"),
     ),
 )
@@ -193,11 +194,11 @@ subscription = Table(
     Index("subscription_account_idx", "account"),
     Index("subscription_goods_idx", "goods", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     Index(
-        "subscription_next_payment_at_idx",
-        "next_payment_at",
-        postgresql_where=text("next_payment_at IS NOT NULL"),
+        "subscription_next_try_at_idx",
+        "next_try_at",
+        "subscription",
+        postgresql_where=text("next_try_at IS NOT NULL"),
     ),
-    Index("subscription_next_try_at_idx", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
     Index("subscription_owing_idx", "account", postgresql_where=text("status IN ('past_due', 'suspended')")),
 )
 

@@ -24,6 +24,7 @@ from messages.publisher import connect
 
 COINS = (sys.executable, "-P", "-m", "console.cli.main")
 WORKER, RELAY, SCHEDULER = ("worker", "commands"), ("relay",), ("scheduler",)
+JOBS = ("worker", "jobs")
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.03
 _databases = count(1)

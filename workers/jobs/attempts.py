@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
 
+from ledger.arrays import columns, literal
 from ledger.decide.cycles import SCHEDULED
 from ledger.decide.dunning import CANCELED_AFTER, MANUAL
 from ledger.upkeep import SOURCE
@@ -15,17 +16,20 @@ from ledger.upkeep import SOURCE
 AGAIN_SECONDS = 10
 LONGEST_AGAIN_SECONDS = 3600
 
-# An attempt without an outcome keeps its subscription from being found again.
+# A page by the index, in its order; whether one waits for an outcome is looked up for the page alone.
 _DUE = """
-SELECT s.subscription, s.paid_cycles + 1, s.account, s.status, s.payment_method, s.paid_cycles, s.cancel_at,
-       s.past_due_since, s.next_try_at
-FROM subscription s
-WHERE s.next_try_at <= %(now)s {after}
-  AND NOT EXISTS (
-    SELECT FROM renewal_attempt r WHERE r.subscription = s.subscription AND r.decided_at IS NULL)
-ORDER BY s.next_try_at, s.subscription
-LIMIT %(limit)s"""
-_AFTER = "AND (s.next_try_at, s.subscription) > (%(after_at)s, %(after_id)s)"
+WITH page AS MATERIALIZED (
+  SELECT s.subscription, s.paid_cycles, s.account, s.status, s.payment_method, s.cancel_at, s.past_due_since, s.next_try_at
+  FROM subscription s
+  WHERE s.next_try_at <= %(now)s AND (s.next_try_at, s.subscription) > (%(after_at)s, %(after_id)s)
+  ORDER BY s.next_try_at, s.subscription
+  LIMIT %(limit)s
+)
+SELECT p.subscription, p.paid_cycles + 1, p.account, p.status, p.payment_method, p.paid_cycles, p.cancel_at,
+       p.past_due_since, p.next_try_at,
+       EXISTS (SELECT FROM renewal_attempt r WHERE r.subscription = p.subscription AND r.decided_at IS NULL)
+FROM page p
+ORDER BY p.next_try_at, p.subscription"""
 _COUNT_DUE = "SELECT count(*) FROM subscription WHERE next_try_at <= %b"
 
 _COMMAND_ID = "'renewal:' || r.subscription || ':' || r.cycle_no || ':' || r.attempt"
@@ -132,15 +136,20 @@ class Outcome(NamedTuple):
     message: str | None
 
 
-def due(
-    connection: psycopg.Connection[Any], now: datetime, *, after: tuple[datetime, str] | None, limit: int
-) -> list[Due]:
-    """What is due, the oldest first, after that one. What waits for an outcome is left out."""
-    values: dict[str, Any] = {"now": now, "limit": limit}
-    if after is not None:
-        values |= {"after_at": after[0], "after_id": after[1]}
-    query = _DUE.format(after=_AFTER if after is not None else "")
-    return [Due(*row) for row in connection.execute(query, values)]
+def due(connection: psycopg.Connection[Any], now: datetime, *, limit: int) -> Iterator[list[Due]]:
+    """What is due, the oldest first, so many at a time. What waits for an outcome is left out."""
+    after_at: Any = "-infinity"
+    after_id = ""
+    while True:
+        values = {"now": now, "limit": limit, "after_at": after_at, "after_id": after_id}
+        rows = connection.execute(_DUE, values).fetchall()
+        if not rows:
+            return
+        *_, after_at, _ = rows[-1]
+        after_id = rows[-1][0]
+        found = [Due(*row) for *row, waits in rows if not waits]
+        if found:
+            yield found
 
 
 def count_due(connection: psycopg.Connection[Any], now: datetime) -> int:
@@ -155,9 +164,9 @@ def make(
     values = {
         "run": run,
         "now": now,
-        "subscriptions": [one.subscription for one in charged],
-        "cycles": [one.cycle_no for one in charged],
-        "accounts": [one.account for one in charged],
+        "subscriptions": literal([one.subscription for one in charged]),
+        "cycles": literal([one.cycle_no for one in charged]),
+        "accounts": literal([one.account for one in charged]),
     }
     made = {row[0]: Attempt(*row) for row in connection.execute(_MAKE, values)}
     return [made[one.subscription] for one in charged if one.subscription in made]
@@ -177,7 +186,7 @@ def outcomes(connection: psycopg.Connection[Any], some: Sequence[Attempt]) -> li
     """Of those that are decided, what the ledger has decided."""
     if not some:
         return []
-    rows = connection.execute(_OUTCOMES, ([one.command_id for one in some],))
+    rows = connection.execute(_OUTCOMES, (literal([one.command_id for one in some]),), prepare=True)
     return [Outcome(some[place - 1], *rest) for place, *rest in rows]
 
 
@@ -191,7 +200,7 @@ def settle(connection: psycopg.Connection[Any], some: Sequence[Outcome]) -> None
     """Write down what was decided, in the caller's transaction."""
     if some:
         rows = [(*one.attempt[:3], one.decided_at, one.reason, one.message) for one in some]
-        connection.execute(_SETTLE, [list(column) for column in zip(*rows, strict=True)])
+        connection.execute(_SETTLE, columns(rows), prepare=True)
 
 
 def names(connection: psycopg.Connection[Any], accounts: Sequence[int]) -> dict[int, str]:

@@ -23,8 +23,8 @@ from workers.jobs.forecast import foresee
 from workers.jobs.run import Run
 
 # Enough to keep a worker busy, few enough that a command of somebody else's is not kept waiting behind them.
-WAITING = 500
-AT_ONCE = 250
+WAITING = 1_000
+AT_ONCE = 500
 POLL_SECONDS = 0.005
 LOOK_SECONDS = 1.0
 STALLED_SECONDS = 30.0
@@ -83,11 +83,9 @@ class _Cycle:
 
     def _pass(self) -> bool:
         """Whether anything was due, or waited for its outcome: then there may be more."""
-        run, after, any_due = self._run, None, self.waiting > 0
-        while due := attempts.due(run.connection, run.now, after=after, limit=AT_ONCE):
+        run, any_due = self._run, self.waiting > 0
+        for due in attempts.due(run.connection, run.now, limit=AT_ONCE):
             run.check()
-            last = due[-1]
-            after = (last.next_try_at, last.subscription)
             charged = [one for one in due if one.is_charged(run.now)]
             turned = self._turn([one.subscription for one in due if not one.is_charged(run.now)])
             any_due = any_due or bool(charged) or bool(turned)

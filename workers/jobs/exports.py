@@ -18,7 +18,8 @@ import psycopg
 from ledger.database import connect
 from ledger.errors import NotFound, QueryInvalid
 from ledger.model import PLATFORM_ID
-from ledger.queries.times import begin_of
+from ledger.queries.entries import versions_before
+from ledger.queries.times import begin_of, end_of
 from ledger.upkeep import News, tell
 from messages.commands import ExportFormat
 from messages.events import EventType
@@ -60,7 +61,15 @@ LEFT JOIN job_mark m ON m.job = '{JOB}' AND m.subject = a.id
 WHERE a.parent = {PLATFORM_ID} AND a.id > %(after)s AND coalesce(m.until, '-infinity') < z.begun_at
 ORDER BY a.id
 LIMIT %(rows)s"""
-_ANYTHING = "SELECT EXISTS (SELECT FROM account WHERE path @> ARRAY[%b::int8] AND posted_at >= %b)"
+_ANYTHING = f"""
+SELECT EXISTS (
+  SELECT FROM account s
+  CROSS JOIN LATERAL (
+    SELECT FROM entry e
+    WHERE e.account = s.id AND e.account > 0 AND e.time >= %(since)s AND e.time < %(before)s
+      AND e.version > {versions_before("%(since)s")}
+    ORDER BY e.version LIMIT 1) e
+  WHERE s.path @> ARRAY[%(top)s::int8] AND s.posted_at >= %(since)s)"""
 _ASK = """
 INSERT INTO export (export, account, report, filters, format, state, requested_at)
 VALUES (%b, %b, 'statement', %b, 'xlsx', 'requested', %b)
@@ -185,8 +194,8 @@ def _ask(run: Run, connection: psycopg.Connection[Any], tops: list[_Top]) -> int
     for top in tops:
         today = _today(top.zone, run.now)
         for day in _days(top, today):
-            begin = begin_of(day, top.zone)
-            (anything,) = connection.execute(_ANYTHING, (top.id, begin)).fetchone() or (False,)
+            values = {"top": top.id, "since": begin_of(day, top.zone), "before": end_of(day, top.zone)}
+            (anything,) = connection.execute(_ANYTHING, values).fetchone() or (False,)
             if anything:
                 filters = orjson.dumps({"subtree": True, "from": f"{day}", "to": f"{day}"}).decode()
                 count += connection.execute(

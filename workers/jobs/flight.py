@@ -19,7 +19,7 @@ from workers.settings import Settings
 
 PRODUCER = "coins"
 # So many in a message that a worker has something to do, so few that nobody's command waits long behind them.
-A_MESSAGE = 100
+A_MESSAGE = 250
 
 
 class Flight:

@@ -26,10 +26,7 @@ def foresee(run: Run) -> str:
 
     Coins are counted down as far as subscriptions are looked at together: a thousand at a time, in the order they are due.
     """
-    after = None
-    while due := attempts.due(run.connection, run.now, after=after, limit=AT_ONCE):
-        last = due[-1]
-        after = (last.next_try_at, last.subscription)
+    for due in attempts.due(run.connection, run.now, limit=AT_ONCE):
         run.transact(partial(_foresee, run, due=due))
     return f"{run.done:,} would be done, {run.refused:,} would be refused"
 

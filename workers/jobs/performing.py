@@ -68,7 +68,9 @@ def perform(
         except Exception as error:  # noqa: BLE001 - whatever a job raises is written down with its run
             _failed(settings, taken, error)
             return False
-        rows.done(connection, taken, result)
+        if not rows.done(connection, taken, result):
+            log.warning("run lost", job=taken.job, run=taken.id, why="somebody else has taken it meanwhile")
+            return False
         level = log.info if run.done or run.refused else log.debug
         level("job done", job=taken.job, run=taken.id, result=result)
         return True

@@ -24,14 +24,14 @@ AT_ONCE = 500
 
 # What is renewed every seven days or oftener is told of once, before it begins: nobody wants a mail for each time.
 _COMING = """
-SELECT s.subscription, s.account, s.next_payment_at, s.payment_method, s.paid_cycles + 1
+SELECT s.subscription, s.account, s.next_try_at, s.payment_method, s.paid_cycles + 1
 FROM subscription s
-WHERE s.next_payment_at > %(since)s AND s.next_payment_at <= %(until)s AND s.next_payment_at > %(now)s
-  AND (s.next_payment_at, s.subscription) > (%(after_at)s, %(after_id)s)
-  AND s.status IN ('active', 'scheduled') AND s.created_at <= s.next_payment_at - interval '7 days'
+WHERE s.next_try_at > %(since)s AND s.next_try_at <= %(until)s AND s.next_try_at > %(now)s
+  AND (s.next_try_at, s.subscription) > (%(after_at)s, %(after_id)s) AND s.next_try_at = s.next_payment_at
+  AND s.status IN ('active', 'scheduled') AND s.created_at <= s.next_try_at - interval '7 days'
   AND (s.paid_cycles = 0 OR s.cycle_unit IN ('month', 'year')
        OR s.cycle_count * CASE s.cycle_unit WHEN 'week' THEN 7 ELSE 1 END > 7)
-ORDER BY s.next_payment_at, s.subscription
+ORDER BY s.next_try_at, s.subscription
 LIMIT %(rows)s"""
 
 

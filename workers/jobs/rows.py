@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from ledger.dead_letters import escaped
 from workers.jobs.run import LEASE_SECONDS
 
 TRIES = 5
@@ -25,6 +26,14 @@ _ASK = "INSERT INTO job_run (job, at, asked_by) VALUES (%b, %b, %b) RETURNING id
 
 # Of one job one run at a time. Who looks whether another one runs must be alone with the question.
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('coins job ' || job, 0)) FROM job_run WHERE id = %b"
+# An owner that let its lease run out may only be frozen: should it wake up, it finds that the run is no longer its own. One
+# that is in the middle of a transaction is not; then nobody else begins.
+_SUPERSEDE = """
+UPDATE job_run SET state = 'waiting', epoch = epoch + 1, owner = NULL
+WHERE id IN (
+  SELECT o.id FROM job_run r JOIN job_run o ON o.job = r.job AND o.id <> r.id
+  WHERE r.id = %b AND o.state = 'running' AND o.lease_until < clock_timestamp()
+  FOR UPDATE OF o SKIP LOCKED)"""
 _TAKE = f"""
 UPDATE job_run r SET
   state = 'running', owner = %(owner)s, epoch = r.epoch + 1, tries = r.tries + 1,
@@ -35,7 +44,7 @@ WHERE r.id = %(id)s
   AND r.not_before <= clock_timestamp()
   AND NOT EXISTS (
     SELECT FROM job_run o
-    WHERE o.job = r.job AND o.id <> r.id AND o.state = 'running' AND o.lease_until > clock_timestamp())
+    WHERE o.job = r.job AND o.id <> r.id AND o.state = 'running')
 RETURNING r.job, r.at, r.epoch, r.tries"""
 
 _BEAT = f"""
@@ -91,6 +100,7 @@ def take(connection: psycopg.Connection[Any], id: int, owner: str) -> Taken | No
     """Take a run that waits, or whose owner is gone; None where it is done, or cannot run now."""
     with connection.transaction():
         connection.execute(_ALONE, (id,))
+        connection.execute(_SUPERSEDE, (id,))
         row = connection.execute(_TAKE, {"id": id, "owner": owner}).fetchone()
     return Taken(id, *row) if row else None
 
@@ -100,8 +110,9 @@ def beat(connection: psycopg.Connection[Any], owner: str) -> None:
     connection.execute(_BEAT, (owner,))
 
 
-def done(connection: psycopg.Connection[Any], run: Taken, result: str) -> None:
-    connection.execute(_DONE, (result, run.id, run.epoch))
+def done(connection: psycopg.Connection[Any], run: Taken, result: str) -> bool:
+    """Whether the run was still ours."""
+    return connection.execute(_DONE, (result, run.id, run.epoch)).rowcount == 1
 
 
 def again(
@@ -119,7 +130,8 @@ def again(
 
 
 def failed(connection: psycopg.Connection[Any], run: Taken, error: BaseException) -> None:
-    connection.execute(_FAILED, (shown(error), f"{type(error).__name__}: {error}"[:500], run.id, run.epoch))
+    result = escaped(f"{type(error).__name__}: {error}")[:500]
+    connection.execute(_FAILED, (shown(error), result, run.id, run.epoch))
 
 
 def to_ring(connection: psycopg.Connection[Any]) -> list[int]:
@@ -129,5 +141,4 @@ def to_ring(connection: psycopg.Connection[Any]) -> list[int]:
 
 def shown(error: BaseException) -> str:
     """A traceback that PostgreSQL can hold."""
-    text = "".join(traceback.format_exception(error))
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[-20_000:]
+    return escaped("".join(traceback.format_exception(error)))[-20_000:]

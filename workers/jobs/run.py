@@ -18,6 +18,7 @@ import psycopg
 import redis
 import structlog
 
+from ledger.dead_letters import escaped
 from ledger.errors import BatchRaced, DatabaseUnavailable
 from ledger.faults import Fault, classify
 from messages.errors import EdgeUnavailable
@@ -152,7 +153,7 @@ class Run:
 
     def _tell_failed(self, name: str, error: Exception) -> None:
         log.error("item failed", job=self.job, run=self.id, item=name, exc_info=error)
-        why = f"{error}".encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:2_000]
+        why = escaped(f"{error}")[:2_000]
         self.transact(lambda _: self.item(name, "failed", type(error).__name__, why))
 
     def item(

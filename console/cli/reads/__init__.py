@@ -14,14 +14,16 @@ from console.cli.reads import (
     bills,
     command,
     devices,
+    exports,
     holds,
-    notices,
     orders,
     plans,
+    receipts,
     runway,
     statement,
     subscriptions,
     verify,
+    warnings,
 )
 
 READS: Final[dict[str, Callable[..., None]]] = {
@@ -34,7 +36,9 @@ READS: Final[dict[str, Callable[..., None]]] = {
     **allocations.VERBS,
     **holds.VERBS,
     **bills.VERBS,
-    **notices.VERBS,
+    **warnings.VERBS,
+    **receipts.VERBS,
+    **exports.VERBS,
     **runway.VERBS,
     **command.VERBS,
     **verify.VERBS,

@@ -86,7 +86,7 @@ def subscription(
     ndjson: Ndjson = False,
     data: DataDir = None,
 ) -> None:
-    """One subscription with each cycle that was paid: its period, what it cost, when and by which command it was paid.
+    """One subscription with each cycle: its period, what it cost, when and by which command it was paid, or why refused.
 
     A deleted one is not found; its payments stay on statements, its orders among the orders.
 
@@ -108,12 +108,15 @@ def subscription(
         "price": manner.amount,
         "goods": ", ".join,
         **dict.fromkeys(
-            ("created_at", "start_at", "next_payment_at", "paid_until", "cancel_at", "canceled_at"),
+            (
+                *("created_at", "start_at", "next_payment_at", "paid_until", "cancel_at", "canceled_at"),
+                *("next_try_at", "past_due_since"),
+            ),
             manner.time,
         ),
     }
     fields = found._asdict()
-    cycles = fields.pop("cycles")
+    cycles, refused = fields.pop("cycles"), fields.pop("refused")
     write_fields((Column(name, show.get(name, str)), value) for name, value in fields.items())
     if cycles:
         columns = [
@@ -127,6 +130,14 @@ def subscription(
             *map(Column, ("number", "command_source", "command_id")),
         ]
         write_table(columns, [cycle._asdict() for cycle in cycles])
+    if refused:
+        columns = [
+            Column("cycle_no", right=True),
+            Column("attempt", right=True),
+            Column("tried_at", manner.time),
+            *map(Column, ("reason", "message")),
+        ]
+        write_table(columns, [attempt._asdict() for attempt in refused])
     say(f"times in {zone}")
 
 

@@ -270,7 +270,7 @@ class Almanac:
         one.owed_since = one.owed_since or at
         one.refused_for = reason
         was = one.status
-        if was == "suspended" and not first or at >= one.owed_since + SUSPENDED_AFTER:
+        if (was == "suspended" and not first) or at >= one.owed_since + SUSPENDED_AFTER:
             one.status, one.look_at = "suspended", one.owed_since + CANCELED_AFTER
         else:
             days = (SUSPENDED_AFTER,) if one.manual else RETRIED_AFTER

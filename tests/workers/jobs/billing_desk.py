@@ -1,4 +1,4 @@
-"""The billing cycle by a test's own clock: what it publishes is decided at that clock's moment, as by `coins worker commands`."""
+"""The billing cycle by a test's own clock: what it publishes is decided at that moment, as by `coins worker commands`."""
 
 from __future__ import annotations
 
@@ -143,9 +143,28 @@ class BillingDesk(Clockwork):
             if self.edge.error is not None:
                 raise self.edge.error from None
             raise
-        assert run.id is not None
-        rows.done(self.connection, rows.Taken(run.id, run.job, run.now, run.epoch, 1), result)
+        assert rows.done(self.connection, _taken(run), result)
         return result
+
+    def stopped(self, after: int = 3) -> int:
+        """A run that is told to stop when it has looked so often; its number."""
+        run = self.begin(stopping=looking(after))
+        assert self.stops(run)
+        assert run.id is not None
+        return run.id
+
+    def stops_again(self, id_: int, after: int) -> bool:
+        """Go on with a run that was stopped. Whether it is stopped again; else it is done."""
+        return self.stops(self.take(id_, stopping=looking(after)))
+
+    def stops(self, run: Run) -> bool:
+        """Work on a run. Whether it is stopped before its end; then it waits for somebody who goes on."""
+        try:
+            self.finish(run)
+        except RunStopped as stopped:
+            rows.again(self.connection, _taken(run), stopped, outage=True, pause_seconds=0)
+            return True
+        return False
 
     def bill(self, *, stopping: Callable[[], bool] = lambda: False) -> str:
         """One run, to its end."""
@@ -165,6 +184,9 @@ class BillingDesk(Clockwork):
         while (due := self.next_look()) is not None and minute_after(due) <= moment:
             self.desk.now = max(self.desk.now, minute_after(due))
             self.bill()
+            assert self.next_look() != due, (
+                f"what was due at {due} is still due after a run at {self.desk.now}"
+            )
         self.desk.now = moment
         self.bill()
 
@@ -195,6 +217,17 @@ class BillingDesk(Clockwork):
         with self.edge.whole:
             heard, self.edge.further = self.edge.further, []
         return heard + super().events()
+
+
+def _taken(run: Run) -> rows.Taken:
+    assert run.id is not None
+    return rows.Taken(run.id, run.job, run.now, run.epoch, 1)
+
+
+def looking(times: int) -> Callable[[], bool]:
+    """Says that it is time to stop when it has been asked so often."""
+    left = iter(range(times))
+    return lambda: next(left, None) is None
 
 
 def minute_after(moment: datetime) -> datetime:

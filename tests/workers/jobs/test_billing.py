@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -73,8 +74,7 @@ def test_from_the_31st_of_january_it_renews_at_the_months_ends_through_both_cloc
         day(12, 31, 9),
     ]
     assert cycles(acme) == [
-        (number, begins, ends, 10, begins)
-        for number, (begins, ends) in enumerate(zip(ends, ends[1:], strict=False), 1)
+        (number, begins, ends, 10, begins) for number, (begins, ends) in enumerate(pairwise(ends), 1)
     ]
     assert acme.desk.credit("acme") == 1_000 - 11 * 10
 

@@ -37,7 +37,11 @@ def after(**by: float) -> datetime:
 
 def told(billing: BillingDesk) -> list[tuple[Any, ...]]:
     return [
-        (one.type.removeprefix("coins.Subscription").removesuffix(".v1"), one.data.cycle_no, one.data.next_try)
+        (
+            one.type.removeprefix("coins.Subscription").removesuffix(".v1"),
+            one.data.cycle_no,
+            one.data.next_try,
+        )
         for one in billing.events()
     ]
 

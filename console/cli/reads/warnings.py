@@ -1,8 +1,7 @@
-"""Verbs that read what was set and asked for: warnings, exports."""
+"""The verb that reads warnings."""
 
 from __future__ import annotations
 
-import json as json_
 from collections.abc import Callable
 from typing import Annotated, Final
 
@@ -55,39 +54,4 @@ def warnings(
         say("times in UTC")
 
 
-def exports(
-    account: Annotated[list[str] | None, typer.Option("--account", metavar="ACCOUNT")] = None,
-    search: Search = None,
-    limit: Limit = None,
-    after: After = None,
-    json: Json = False,
-    ndjson: Ndjson = False,
-    csv: Csv = None,
-    xlsx: Xlsx = None,
-    data: DataDir = None,
-) -> None:
-    """The exports that were asked for, newest first, and how far each is. --search looks in id and report. Times are UTC.
-
-    Example: coins exports --account acme --json
-    """
-    from ledger.queries.exports import exports as find
-
-    asked = asked_for(json=json, ndjson=ndjson, csv=csv, xlsx=xlsx, limit=limit, after=after)
-    chosen = {"account": account, "search": search}
-    if asked.file is not None:
-        write_file(asked.file, "exports", chosen, data)
-        return
-    with reading(data) as (connection, settings):
-        page = find(connection, accounts=account or (), search=search, limit=asked.limit, after=after)
-    columns = [
-        *map(Column, ("export", "account", "report")),
-        Column("filters", lambda filters: json_.dumps(filters, ensure_ascii=False) if filters else ""),
-        *map(Column, ("format", "state")),
-        Column("requested_at", Manner(settings.scale).time),
-    ]
-    write_rows(asked.form, page.rows, columns, following=page.next)
-    if asked.form is Form.PERSON:
-        say("times in UTC")
-
-
-VERBS: Final[dict[str, Callable[..., None]]] = {"warnings": warnings, "exports": exports}
+VERBS: Final[dict[str, Callable[..., None]]] = {"warnings": warnings}
