@@ -237,7 +237,7 @@ def _moved(
                 until = nth(device.paid_until, cycle, 1, subscription.zone)
             except OverflowError as error:
                 return too_long(error)
-        moved.append(replace(device, paid_until=until))
+        moved.append(Device(device.device, device.account, device.plan, device.onboarded_at, until))
     return moved
 
 

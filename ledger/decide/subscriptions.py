@@ -119,7 +119,9 @@ def renew(command: Renewal, account: Account, ledger: Ledger, now: datetime) -> 
     terms = terms_of(subscription.plan, subscription.kind, len(goods), ledger)
     if isinstance(terms, Rejected):
         return terms
-    due = due_cycle(replace(subscription, goods=goods), terms, account, ledger)
+    # Made anew only where goods have dropped out: of a hundred thousand renewals it would be a tenth of the work.
+    charged = subscription if goods == subscription.goods else replace(subscription, goods=goods)
+    due = due_cycle(charged, terms, account, ledger)
     if isinstance(due, Rejected):
         return due
     if refused := _not_charged(subscription):
@@ -154,7 +156,7 @@ def renew(command: Renewal, account: Account, ledger: Ledger, now: datetime) -> 
             "next_try": None,
         },
     )
-    return pay_cycle(replace(subscription, goods=goods), due, account, ledger, now, announced=(announced,))
+    return pay_cycle(charged, due, account, ledger, now, announced=(announced,))
 
 
 def _not_charged(subscription: Subscription) -> Rejected | None:

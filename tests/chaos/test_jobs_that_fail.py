@@ -57,6 +57,8 @@ IN_THE_MIDDLE = """
 SELECT r.job, r.id FROM job_run r
 WHERE r.state = 'running' AND r.lease_until > clock_timestamp() AND (r.done > 0 OR EXISTS (
   SELECT FROM renewal_attempt a WHERE a.run = r.id AND a.decided_at IS NULL))"""
+# As if fifteen seconds had passed.
+LEASES_RUN_OUT = "UPDATE job_run SET lease_until = '-infinity', rung_at = NULL WHERE state = 'running'"
 # What each kind needs for its second transaction, or for its third file.
 IN_THE_WAY = (
     "SELECT FROM account WHERE account IN ('late', 'south', 'c-55') FOR UPDATE",
@@ -315,7 +317,7 @@ TRACES = (
 
 
 def test_killed_or_frozen_between_sending_and_writing_down_a_mail_comes_again_as_the_same(site: Site) -> None:
-    """Of one worker that is killed so another goes on; that one is frozen, a third goes on, and it wakes up again."""
+    """The first worker is killed, the second is frozen, the third goes on with what both had begun; the second wakes up."""
     with long_ago(site) as desk:
         apply(desk, a.enterprise("west", email="fin@west.example", boss_email="boss@west.example"))
         apply(desk, a.branch("late", "west"), *(a.top_up("west") for _ in range(RECHARGED)))
@@ -328,6 +330,7 @@ def test_killed_or_frozen_between_sending_and_writing_down_a_mail_comes_again_as
         ask_for(site, "receipts")
         until(lambda: len(postmaster.received) == KILLED_AT, CAUGHT_SECONDS, site.logs)
         killed.kill()
+        site.rows(LEASES_RUN_OUT)
         postmaster.answers[KILLED_AT].set()
 
         frozen = site.start(*JOBS, SMTP_URL=url)
@@ -336,7 +339,7 @@ def test_killed_or_frozen_between_sending_and_writing_down_a_mail_comes_again_as
         until(lambda: in_the_middle(site).keys() >= {"mails", "billing-cycle"}, CAUGHT_SECONDS, site.logs)
         caught = in_the_middle(site)
         frozen.freeze()
-        site.start_all((*JOBS,), WORKER, RELAY)
+        site.wait_ready(site.start(*JOBS, wait=False, SMTP_URL=url), *site.start_all(WORKER, RELAY))
         until(lambda: all_done(site, caught) and nothing_waits(site), TAKEN_OVER_SECONDS, site.logs)
         before = [site.rows(trace) for trace in TRACES]
         postmaster.answers[FROZEN_AT].set()

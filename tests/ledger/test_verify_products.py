@@ -151,7 +151,10 @@ def test_a_sound_ledger_has_no_difference(filled: Tampering) -> None:
         ("UPDATE bill_line SET bill = 'carl.2026-04' WHERE amount = 50", {"bills"}),
         ("DELETE FROM bill WHERE bill = 'carl.2026-04'", {"billed"}),
         # receipts
-        ("UPDATE receipt SET seq = 9, number = 'acme-2026-000009' WHERE number = 'acme-2026-000002'", {"receipts"}),
+        (
+            "UPDATE receipt SET seq = 9, number = 'acme-2026-000009' WHERE number = 'acme-2026-000002'",
+            {"receipts"},
+        ),
         ("UPDATE receipt SET number = 'acme-2026-000009' WHERE number = 'acme-2026-000002'", {"receipts"}),
         ("UPDATE receipt SET amount = amount + 1 WHERE order_id = 'paid'", {"receipts"}),
         ("UPDATE receipt_series SET last = last - 1", {"series"}),

@@ -50,9 +50,7 @@ def give_up(desk: PureDesk, id_: str = "o1") -> bool:
 
 
 def test_a_hold_expires_at_its_moment_and_what_is_left_of_it_is_free(desk: PureDesk) -> None:
-    desk.do(
-        activation(estimate=5), hold(amount=30, expires_at=IN_AN_HOUR), capture(amount=10, final=False)
-    )
+    desk.do(activation(estimate=5), hold(amount=30, expires_at=IN_AN_HOUR), capture(amount=10, final=False))
     assert desk.account("acme")["frozen"] == 25
     desk.later(minutes=59)
     assert not expire(desk)
@@ -95,7 +93,11 @@ def test_an_order_that_was_paid_or_canceled_in_time_and_one_that_never_was_stay_
     desk: PureDesk,
 ) -> None:
     desk.do(
-        order("paid", pay="later"), pay("paid"), order("gone", pay="later"), cancel_order("gone"), order("now")
+        order("paid", pay="later"),
+        pay("paid"),
+        order("gone", pay="later"),
+        cancel_order("gone"),
+        order("now"),
     )
     desk.later(days=2)
     assert [give_up(desk, id_) for id_ in ("paid", "gone", "now", "nothing")] == [False] * 4

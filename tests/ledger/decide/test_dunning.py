@@ -86,7 +86,9 @@ def after(**by: int) -> datetime:
 # Refused
 
 
-def test_refused_again_and_again_it_is_past_due_suspended_and_canceled_by_the_calendar(desk: PureDesk) -> None:
+def test_refused_again_and_again_it_is_past_due_suspended_and_canceled_by_the_calendar(
+    desk: PureDesk,
+) -> None:
     desk.do(subscribe())
     seen = []
     for days in (0, 1, 3, 7):
@@ -94,7 +96,9 @@ def test_refused_again_and_again_it_is_past_due_suspended_and_canceled_by_the_ca
         assert left_alone(desk), "what is to be charged is charged by a command"
         said = refuse(desk)
         found = row(desk)
-        seen.append((days, found.status, found.next_try_at, said and said.type, said and said.data["next_try"]))
+        seen.append(
+            (days, found.status, found.next_try_at, said and said.type, said and said.data["next_try"])
+        )
         assert (found.past_due_since, found.refused_for) == (APRIL, "insufficient_credit")
     assert seen == [
         (0, "past_due", after(days=1), PAST_DUE, "2026-04-02T12:00:00Z"),
@@ -149,7 +153,9 @@ def test_tried_late_or_early_it_keeps_the_calendar_of_the_first_refusal(
     assert (row(owing).status, row(owing).next_try_at) == (status, APRIL + next_try)
 
 
-def test_what_is_suspended_stays_so_when_it_is_refused_again_and_nobody_is_told_twice(owing: PureDesk) -> None:
+def test_what_is_suspended_stays_so_when_it_is_refused_again_and_nobody_is_told_twice(
+    owing: PureDesk,
+) -> None:
     owing.now = after(days=7)
     assert refuse(owing) is not None
     owing.now = after(days=12)
@@ -213,7 +219,9 @@ def test_what_is_paid_by_hand_is_past_due_on_its_day_suspended_after_seven_cance
         desk.now = after(days=days)
         said = turn(desk)
         assert said is not None
-        assert (said.data["reason"], said.data["next_try"]) == ("not_paid", None), "nobody tries it but people"
+        assert (said.data["reason"], said.data["next_try"]) == ("not_paid", None), (
+            "nobody tries it but people"
+        )
         seen.append((said.type, row(desk).status, row(desk).next_try_at))
         desk.later(hours=1)
         assert left_alone(desk)

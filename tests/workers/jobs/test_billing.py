@@ -12,6 +12,7 @@ from messages.reasons import Reason
 from tests import builders as a
 from tests.desk import NOW
 from tests.workers.jobs.billing_desk import BillingDesk, Tried
+from workers.jobs.billing import AT_ONCE
 
 WEEKLY = {"unit": "week", "count": 1}
 
@@ -267,9 +268,10 @@ def test_a_run_tells_what_it_paid_and_what_was_refused_item_by_item(acme: Billin
 
 
 def test_more_than_are_handled_together_are_charged_in_one_run(acme: BillingDesk) -> None:
-    acme.desk.do(a.plan("cheap", "phone", price=1, cycle=a.MONTHLY))
-    acme.desk.send(*(a.subscribe(f"p{n}", plan="cheap", kind="phone") for n in range(400)))
+    count = AT_ONCE + 50
+    acme.desk.do(a.top_up("acme", count), a.plan("cheap", "phone", price=1, cycle=a.MONTHLY))
+    acme.desk.send(*(a.subscribe(f"p{n}", plan="cheap", kind="phone") for n in range(count)))
     acme.desk.later(days=31)
-    assert acme.bill() == "400 paid, 0 refused, 0 begun, owed or ended"
-    assert acme.desk.credit("acme") == 200
-    assert len({one.subscription for one in acme.attempts()}) == len(acme.attempts()) == 400
+    assert acme.bill() == f"{count} paid, 0 refused, 0 begun, owed or ended"
+    assert acme.desk.credit("acme") == 1_000 - count
+    assert len({one.subscription for one in acme.attempts()}) == len(acme.attempts()) == count
