@@ -7,6 +7,8 @@ import zlib
 
 COMMANDS = "coins:commands:"
 EVENTS = "coins:events"
+# The scheduler is a producer like any other, by this name.
+SCHEDULER = "coins"
 _COMMANDS_STREAM = re.compile(r"coins:commands:(\d{1,4})(?::([A-Za-z0-9_-]{1,64}))?")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,15 +18,13 @@ import psycopg
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
-from ledger.batch import Batch, Delivery, Move
+from ledger.batch import Batch, Move
 from ledger.database import connect
-from messages.codec import Decoded, Part
+from workers.ahead import Ahead
 from workers.leases import PartitionLease
-from workers.streams import MAX_BYTES, MAX_DELIVERIES, StreamReader
+from workers.streams import StreamReader
 
 ACTOR = "apply_commands"
-MAX_COMMANDS = 1_000
-DEVICES_A_COMMAND = 20
 BLOCK_MILLISECONDS = 250
 TAKE_SECONDS = 0.25
 RENEW_SECONDS = 1.0
@@ -47,18 +44,6 @@ class EdgeBatch:
 
     def __repr__(self) -> str:
         return repr(self.batch)
-
-
-def _weight(part: Part) -> int:
-    """How much of a batch a part takes up: a command with hundreds of devices is as much work as many commands.
-
-    How many a subscription pays for is not known here: `ledger.handle` divides what is too much.
-    """
-    if not isinstance(part, Decoded):
-        return 1
-    command = part.event.data
-    devices = getattr(command, "devices", None) or getattr(command, "goods", None) or ()
-    return 1 + len(devices) // DEVICES_A_COMMAND
 
 
 class PartitionConsumer(Consumer):
@@ -83,7 +68,7 @@ class PartitionConsumer(Consumer):
         self._connection: psycopg.Connection[Any] | None = None
         self._lease: PartitionLease | None = None
         self._epoch: int | None = None
-        self._ahead: deque[Delivery] = deque()
+        self._ahead = Ahead()
         self._in_flight: EdgeBatch | None = None
         self._finished = threading.Event()
         self._renewed_at = 0.0
@@ -132,6 +117,8 @@ class PartitionConsumer(Consumer):
             return None
         if not self._ahead:
             self._fill(BLOCK_MILLISECONDS)
+        elif not self._ahead.somebody_waits:
+            self._fill(None)
         if not self._ahead:
             self._trim(0)
         return self._send() if self._ahead else None
@@ -172,7 +159,7 @@ class PartitionConsumer(Consumer):
 
     def _send(self) -> MessageProxy:
         assert self._epoch is not None
-        deliveries = self._portion()
+        deliveries = self._ahead.portion()
         last = {delivery.stream: delivery.position for delivery in deliveries}
         moves = [Move(name, self._reader.streams[name].stored, after) for name, after in last.items()]
         assert self._lease is not None
@@ -184,19 +171,6 @@ class PartitionConsumer(Consumer):
                 queue_name=self._queue_name, actor_name=ACTOR, args=(batch,), kwargs={}, options={}
             )
         )
-
-    def _portion(self) -> list[Delivery]:
-        """The next batch: up to 500 deliveries, 1,000 commands or 4 MiB, and at least one delivery."""
-        taken: list[Delivery] = []
-        commands = size = 0
-        while self._ahead and len(taken) < MAX_DELIVERIES:
-            one = self._ahead[0]
-            commands += sum(map(_weight, one.decoded()))
-            size += len(one.body)
-            if taken and (commands > MAX_COMMANDS or size > MAX_BYTES):
-                break
-            taken.append(self._ahead.popleft())
-        return taken
 
     def _wait_for_batch(self) -> None:
         if not self._ahead and not self._finished.is_set():

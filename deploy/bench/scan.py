@@ -25,7 +25,7 @@ _ACCOUNTS = """
 INSERT INTO account (id, account, parent, path, kind, name, funding, state, credit, credit_limit, frozen, reference, version,
                      running, settled, draws_from, timezone)
 SELECT n, 'account-' || n, 0, ARRAY[n], 'enterprise', 'Account ' || n, 'own', 'active',
-       CASE WHEN n % 100 = 0 THEN 200 WHEN n % 3 = 0 THEN 600 ELSE 1000 END, 0, 0, 1000, 1, 0, 0, n, 'UTC'
+       CASE WHEN n %% 100 = 0 THEN 200 WHEN n %% 3 = 0 THEN 600 ELSE 1000 END, 0, 0, 1000, 1, 0, 0, n, 'UTC'
 FROM generate_series(1, %s) AS n"""
 _FALLEN = "UPDATE account SET credit = 50 WHERE id % 1000 = 7"
 

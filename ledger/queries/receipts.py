@@ -31,12 +31,15 @@ ORDER BY r.issued_at DESC, r.number DESC"""
 
 _LAST = "SELECT issued_at, number FROM receipt WHERE number = %(number)s"
 _CONTENT = "SELECT content FROM receipt WHERE number = %b"
-_FIND = """
+# A transaction's number says its year, too; the same integer under another year is no number.
+_TRANSACTION = f"(SELECT t.id FROM transaction t WHERE t.id = %(transaction)s AND {NUMBER} = %(number)s)"
+# Orders are called what producers like, also as a receipt or a transaction is.
+_FIND = f"""
 SELECT number FROM receipt
-WHERE number = %(id)s OR order_id = %(id)s OR transaction = %(transaction)s
-ORDER BY number = %(id)s DESC, order_id = %(id)s DESC
+WHERE number = %(id)s OR order_id = %(id)s OR transaction = {_TRANSACTION}
+ORDER BY order_id = %(id)s DESC NULLS LAST, number = %(id)s
 LIMIT 1"""
-_DUE = "SELECT FROM receipt_due WHERE order_id = %(id)s OR transaction = %(transaction)s LIMIT 1"
+_DUE = f"SELECT FROM receipt_due WHERE order_id = %(id)s OR transaction = {_TRANSACTION} LIMIT 1"
 
 
 class ReceiptRow(NamedTuple):
@@ -95,11 +98,12 @@ def content_of(connection: psycopg.Connection[Any], number: str) -> str:
 
 def receipt_of(connection: psycopg.Connection[Any], id: str) -> str:
     """The number of the receipt of an order or a transaction. Raises NotFound, which says if it is still to come."""
-    values = {"id": usable(id, "ID"), "transaction": transaction_of(id.upper())}
+    number = usable(id, "ID").upper()
+    values = {"id": id, "number": number, "transaction": transaction_of(number)}
     row = connection.execute(_FIND, values).fetchone()
     if row is not None:
-        number: str = row[0]
-        return number
+        found: str = row[0]
+        return found
     if connection.execute(_DUE, values).fetchone() is not None:
         raise NotFound(
             f"the receipt of {id} is due and not made yet: the job `receipts` does it within a minute"

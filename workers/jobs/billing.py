@@ -22,7 +22,7 @@ from workers.jobs.flight import Flight
 from workers.jobs.forecast import foresee
 from workers.jobs.run import Run
 
-# Enough to keep a worker busy, few enough that a command of somebody else's is not kept waiting behind them.
+# Enough to keep every worker busy. Others' commands do not wait behind them (`workers/ahead.py`).
 WAITING = 1_000
 AT_ONCE = 500
 POLL_SECONDS = 0.005

@@ -14,8 +14,10 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import psycopg
+import structlog
 
 from ledger.database import connect
+from ledger.dead_letters import escaped
 from ledger.errors import NotFound, QueryInvalid
 from ledger.model import PLATFORM_ID
 from ledger.queries.entries import versions_before
@@ -28,7 +30,7 @@ from workers.errors import ExportFailed
 from workers.exports.build import build
 from workers.exports.request import Built, Request
 from workers.jobs.marks import mark
-from workers.jobs.run import Run
+from workers.jobs.run import Run, RunLost, RunStopped, is_outage
 
 JOB = "exports"
 DIRECTORY = "exports"
@@ -37,6 +39,8 @@ AT_ONCE = 100
 AFTER_MIDNIGHT = timedelta(minutes=5)
 MOST_DAYS = 400
 NOTHING = "nothing was posted on that day"
+
+log = structlog.get_logger(__name__)
 
 # A person waits for what was asked for; the nightly ones come after.
 _NEXT = """
@@ -122,9 +126,6 @@ def _begin(run: Run, connection: psycopg.Connection[Any], *, export: _Asked) -> 
 def _make(run: Run, export: _Asked) -> bool:
     """Whether there is a file. What cannot be exported has failed; what cannot be written now is tried again."""
     path = run.settings.files / _path_of(run, export)
-    request = Request(
-        Report(export.report), export.account_id, orjson.loads(export.filters), ExportFormat(export.format)
-    )
 
     def progress(rows: int) -> None:
         run.check()
@@ -133,6 +134,7 @@ def _make(run: Run, export: _Asked) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with connect(run.settings.database, name="export") as reading:
+            request = _request_of(export)
             built = build(reading, request, path, scale=run.settings.scale, now=run.now, progress=progress)
     except (NotFound, QueryInvalid, ExportFailed) as error:
         for_now = isinstance(error.__cause__, OSError)
@@ -141,14 +143,29 @@ def _make(run: Run, export: _Asked) -> bool:
     except OSError as error:
         run.transact(partial(_not_made, run, export=export, why=str(error), for_now=True))
         return False
+    except Exception as error:
+        if is_outage(error) or isinstance(error, RunLost | RunStopped):
+            raise
+        # Nobody else waits behind one that cannot be made.
+        log.exception("export failed", export=export.export, run=run.id)
+        why = escaped(f"{type(error).__name__}: {error}")[:2_000]
+        run.transact(partial(_not_made, run, export=export, why=why, for_now=False))
+        return False
     kept = run.transact(partial(_made, run, export=export, built=built))
     if not kept:
         path.unlink(missing_ok=True)
     return kept
 
 
+def _request_of(export: _Asked) -> Request:
+    return Request(
+        Report(export.report), export.account_id, orjson.loads(export.filters), ExportFormat(export.format)
+    )
+
+
 def _path_of(run: Run, export: _Asked) -> str:
-    name = export.export.replace("/", "_")
+    # Nobody can choose an id with a + in it: no two exports of a run have the same file.
+    name = export.export.replace("/", "+")
     return str(PurePosixPath(DIRECTORY, export.account_id, f"{name}.{run.id}-{run.epoch}.{export.format}"))
 
 

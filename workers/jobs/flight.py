@@ -12,14 +12,13 @@ from ledger.upkeep import SOURCE
 from messages.commands import Renewal
 from messages.envelope import encode
 from messages.publisher import Message, Publisher, arrays, event
-from messages.streams import partition_of
+from messages.streams import SCHEDULER, partition_of
 from workers.jobs import attempts
 from workers.jobs.attempts import Attempt, Outcome
 from workers.settings import Settings
 
-PRODUCER = "coins"
-# So many in a message that a worker has something to do, so few that nobody's command waits long behind them.
-A_MESSAGE = 250
+# A message is decided as a whole: with few in it, nobody's command waits long behind them.
+A_MESSAGE = 50
 
 
 class Flight:
@@ -28,7 +27,7 @@ class Flight:
     def __init__(self, settings: Settings) -> None:
         self._partitions = settings.partitions
         self._publisher = Publisher(
-            settings.edge, producer=PRODUCER, partitions=settings.partitions, timeout_seconds=30.0
+            settings.edge, producer=SCHEDULER, partitions=settings.partitions, timeout_seconds=30.0
         )
         self._messages: dict[int, deque[list[Attempt]]] = defaultdict(deque)
 

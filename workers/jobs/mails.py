@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg
+import structlog
 
+from ledger.dead_letters import escaped
 from ledger.queries.receipts import content_of
 from workers.errors import SettingsInvalid
 from workers.jobs.performing import give_up
-from workers.jobs.run import Run
+from workers.jobs.run import Run, is_outage
 from workers.mail.errors import MailDelayed, MailError
 from workers.mail.message import Attachment, Mail, message_of
 from workers.mail.retries import next_try
@@ -21,6 +23,8 @@ from workers.receipts.stored import printed
 AT_ONCE = 100
 # A server that is away is not asked for each of a thousand mails.
 AWAY_AFTER = 3
+
+log = structlog.get_logger(__name__)
 
 _WAITING = """
 SELECT id, message_id, recipient, subject, body, receipt, created_at, tries, next_try_at
@@ -91,6 +95,12 @@ def _send(run: Run, transport: Transport, one: _Waiting) -> MailError | None:
         raise
     except MailError as error:
         return error
+    except Exception as error:
+        if is_outage(error):
+            raise
+        # Nobody else waits behind one that cannot be made; until it is given up there is time to mend it.
+        log.exception("mail cannot be made", mail=one.id, run=run.id)
+        return MailDelayed(escaped(f"cannot be made: {type(error).__name__}: {error}")[:2_000])
     return None
 
 
@@ -130,5 +140,5 @@ def _raw(run: Run, one: _Waiting) -> bytes:
     """The mail as it would have been sent; where that cannot even be composed, what it says."""
     try:
         return message_of(_mail(run, one)).as_bytes()
-    except MailError:
+    except Exception:  # noqa: BLE001 - whatever keeps it from being made
         return f"To: {one.recipient}\nSubject: {one.subject}\n\n{one.body}".encode()

@@ -23,7 +23,7 @@ def issue_receipts(run: Run) -> str:
         due = [number for (number,) in run.connection.execute(DUE, (after, AT_ONCE))]
         if not due:
             break
-        count += sum(run.each(due, partial(_issue, run), str))
+        count += sum(run.each(due, partial(_issue, run), "transaction {}".format))
         after = due[-1]
     if count:
         run.follow("mails")

@@ -22,7 +22,7 @@ from ledger.dead_letters import escaped
 from ledger.errors import BatchRaced, DatabaseUnavailable
 from ledger.faults import Fault, classify
 from messages.errors import EdgeUnavailable
-from workers.errors import WorkersError
+from workers.errors import SettingsInvalid, WorkersError
 from workers.settings import Settings
 
 LEASE_SECONDS = 15
@@ -134,13 +134,13 @@ class Run:
     ) -> list[Result]:
         """Do `work` to all of them in one transaction. Where one cannot be done the others are, and it is told as failed.
 
-        Raises RunLost, and what an outage raises.
+        Raises RunLost, SettingsInvalid, and what an outage raises: none of them is one thing's fault.
         """
         if not things:
             return []
         try:
             return [self.transact(lambda connection: work(connection, list(things)))]
-        except (RunLost, RunStopped, RunFailed):
+        except (RunLost, RunStopped, RunFailed, SettingsInvalid):
             raise
         except Exception as error:
             if is_outage(error):

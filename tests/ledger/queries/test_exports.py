@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from ledger.errors import NotFound, QueryInvalid
-from ledger.queries.exports import ExportRow, exports
+from ledger.queries.exports import ExportRow, ReadyExport, exports, ready
 from tests import builders as a
 from tests.desk import NOW, LedgerDesk
 
@@ -30,11 +30,54 @@ def ids(reader: Reader, **chosen: Any) -> list[str]:
 
 
 def test_exports_are_listed_newest_first(asked: LedgerDesk, reader: Reader) -> None:
+    waiting = dict.fromkeys(("ready_at", "rows", "bytes", "sha256", "path", "why"))
+    day = timedelta(days=1)
     assert exports(reader).rows == [
-        ExportRow("late", "north", "orders", {}, "xlsx", "requested", NOW + timedelta(days=1)),
-        ExportRow("b", "acme", "payment-methods", {}, "csv", "requested", NOW),
-        ExportRow("a", "acme", "statement", FILTERS, "xlsx", "requested", NOW),
+        ExportRow("late", "north", "orders", {}, "xlsx", "requested", NOW + day, **waiting),
+        ExportRow("b", "acme", "payment-methods", {}, "csv", "requested", NOW, **waiting),
+        ExportRow("a", "acme", "statement", FILTERS, "xlsx", "requested", NOW, **waiting),
     ]
+
+
+MADE = """
+UPDATE export SET state = %s, ready_at = %s, rows = %s, bytes = %s, sha256 = %s, path = %s, why = %s
+WHERE export = 'a'"""
+
+
+def test_an_export_that_is_ready_is_told_with_its_file(asked: LedgerDesk, reader: Reader) -> None:
+    made = (NOW + timedelta(minutes=1), 17, 4_096, "ab" * 32, "exports/acme/a.xlsx", None)
+    asked.all(MADE, "ready", *made)
+
+    row = exports(reader, accounts=["acme"]).rows[1]
+
+    assert row == ExportRow("a", "acme", "statement", FILTERS, "xlsx", "ready", NOW, *made)
+    assert ready(reader, "a") == ReadyExport("exports/acme/a.xlsx", 17, "ab" * 32)
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "said"),
+    [
+        ("requested", None, "it is requested, try again soon"),
+        ("requested", "the disk is full", r"it is requested, try again soon \(the disk is full\)"),
+        ("running", None, "it is running, try again soon"),
+        ("failed", "nobody is no account", r"it has failed \(nobody is no account\)"),
+        ("removed", None, "its file was removed"),
+    ],
+)
+def test_an_export_that_has_no_file_says_how_far_it_is(
+    asked: LedgerDesk, reader: Reader, state: str, why: str | None, said: str
+) -> None:
+    asked.all(MADE, state, None, None, None, None, None, why)
+
+    with pytest.raises(NotFound, match=f"the export a has no file: {said}$"):
+        ready(reader, "a")
+
+
+def test_an_export_that_nobody_asked_for_is_not_found(reader: Reader) -> None:
+    with pytest.raises(NotFound, match="no export 'none'; `coins exports` lists"):
+        ready(reader, "none")
+    with pytest.raises(QueryInvalid, match="ID"):
+        ready(reader, "a\x00")
 
 
 @pytest.mark.parametrize(

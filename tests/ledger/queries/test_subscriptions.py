@@ -6,17 +6,21 @@ from typing import Any
 import psycopg
 import pytest
 
+from ledger.decide.dunning import Refusal, refused
 from ledger.errors import NotFound, QueryInvalid
 from ledger.periods import Cycle
 from ledger.queries.orders import orders
 from ledger.queries.statement import statement
 from ledger.queries.subscriptions import (
     PaidCycle,
+    RefusedAttempt,
     SubscriptionFilter,
     SubscriptionRow,
     subscription,
     subscriptions,
 )
+from ledger.records import Subscription
+from ledger.upkeep import keep_up
 from tests import builders as a
 from tests.desk import NOW, SOURCE, LedgerDesk
 
@@ -159,7 +163,8 @@ def test_one_subscription_is_told_with_its_cycles(subscribed: LedgerDesk, reader
 
     assert found[:13] == subscriptions(reader).rows[0]
     assert (found.paid_until, found.cancel_at, found.canceled_at) == (MAY, MAY, None)
-    assert (found.next_payment_at, found.status) == (None, "active")
+    assert (found.next_payment_at, found.status, found.next_try_at) == (None, "active", MAY)
+    assert (found.past_due_since, found.refused_for, found.refused) == (None, None, [])
     first, second = found.cycles
     assert second == PaidCycle(
         cycle_no=2,
@@ -193,6 +198,38 @@ def test_a_subscription_without_a_paid_cycle_has_none(subscribed: LedgerDesk, re
     found = subscription(reader, "seats")
 
     assert (found.cycles, found.paid_until, found.next_payment_at) == ([], None, NOW)
+
+
+ATTEMPT = """
+INSERT INTO renewal_attempt
+  (subscription, cycle_no, attempt, tried_at, decided_at, reason, message, account, run, published_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 1, 1, now())"""
+
+
+def test_what_is_owed_is_told_with_every_attempt_that_was_refused_or_waits(
+    subscribed: LedgerDesk, reader: Reader
+) -> None:
+    minute, why = timedelta(minutes=1), "insufficient_credit"
+    subscribed.do(a.next_cycle("boxes"))
+    for cycle_no, attempt, tried_at, decided_at, reason, message in (
+        (2, 1, NOW, NOW + minute, None, None),  # paid: a cycle tells of it
+        (3, 2, MAY + minute, None, None, None),
+        (3, 1, MAY, MAY + minute, why, "6 are needed"),
+    ):
+        subscribed.all(ATTEMPT, "boxes", cycle_no, attempt, tried_at, decided_at, reason, message)
+    subscribed.all(ATTEMPT, "seats", 1, 1, MAY, MAY, why, "of another subscription")
+    with subscribed.connection.transaction():
+        keep_up(subscribed.connection, Subscription, ["boxes"], refused({"boxes": Refusal(3, why)}), MAY)
+
+    found = subscription(reader, "boxes")
+
+    assert (found.status, found.past_due_since, found.refused_for) == ("past_due", MAY, why)
+    assert found.next_try_at == MAY + timedelta(days=1)
+    assert found.refused == [
+        RefusedAttempt(3, 1, MAY, MAY + minute, why, "6 are needed"),
+        RefusedAttempt(3, 2, MAY + minute, None, None, None),
+    ]
+    assert [cycle.cycle_no for cycle in found.cycles] == [1, 2]
 
 
 @pytest.mark.parametrize("id_", ["deleted", "none"])

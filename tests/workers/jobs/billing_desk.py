@@ -15,16 +15,15 @@ from pydantic import SecretStr
 from ledger.records import Subscription
 from ledger.rows import KINDS
 from messages.publisher import connect
-from messages.streams import commands_stream
+from messages.streams import SCHEDULER, commands_stream
 from tests.desk import LedgerDesk, Said
 from tests.workers.jobs.clockwork import Clockwork
 from workers.jobs import rows
 from workers.jobs.billing import bill
-from workers.jobs.flight import PRODUCER
 from workers.jobs.run import Item, Run, RunStopped
 
 JOB = "billing-cycle"
-STREAM = commands_stream(0, PRODUCER)
+STREAM = commands_stream(0, SCHEDULER)
 # One that no other desk of the test has taken.
 PARTITION = 3
 BLOCK_MILLISECONDS = 20
@@ -43,7 +42,7 @@ class EdgeDesk:
         self.error: Exception | None = None
         self.whole = threading.Lock()
         self._clock = clock
-        self._desk = LedgerDesk(url, partition=PARTITION, producer=PRODUCER, now=clock.now)
+        self._desk = LedgerDesk(url, partition=PARTITION, producer=SCHEDULER, now=clock.now)
         self._client = connect(edge_url)
         self._reading, self._ended = threading.Event(), threading.Event()
         self._reading.set()

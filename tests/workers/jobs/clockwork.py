@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 from pydantic import SecretStr
 
 from ledger.database import connect_for_jobs
@@ -33,19 +35,37 @@ class Clockwork:
         self.settings = Settings(database_url=SecretStr(url), data_dir=directory)
         self._url = url
         self.connection = connect_for_jobs(url, name="test")
+        self._others: list[psycopg.Connection[Any]] = []
 
     def run(
         self, job: Job, *, now: datetime | None = None, dry_run: bool = False, as_row: bool = False
     ) -> Run:
         """The job, done. as_row: with a row, under which its items are kept."""
-        run = Run("test", now or self._desk.now, self.settings, self.connection, dry_run=dry_run)
         if as_row:
-            run.id = ask(self.connection, "test", run.now, "tests")
-            taken = take(self.connection, run.id, "tests")
-            assert taken is not None
-            run.epoch = taken.epoch
+            run = self.begin(now=now)
+        else:
+            run = Run("test", now or self._desk.now, self.settings, self.connection, dry_run=dry_run)
         job(run)
         return run
+
+    def begin(self, *, now: datetime | None = None, stopping: Callable[[], bool] = lambda: False) -> Run:
+        """A run with a row, taken and not yet done. stopping: asked between two steps."""
+        run = Run("test", now or self._desk.now, self.settings, self.connection, stopping=stopping)
+        run.id = ask(self.connection, "test", run.now, "tests")
+        taken = take(self.connection, run.id, "tests")
+        assert taken is not None
+        run.epoch = taken.epoch
+        return run
+
+    def overtake(self, run: Run) -> Run:
+        """The same run, taken over by another process, on a session of its own: that one was frozen for too long."""
+        assert run.id is not None
+        other = connect_for_jobs(self._url, name="test")
+        self._others.append(other)
+        other.execute("UPDATE job_run SET lease_until = '-infinity' WHERE id = %s", (run.id,))
+        taken = take(other, run.id, "another")
+        assert taken is not None
+        return replace(run, connection=other, epoch=taken.epoch, stopping=lambda: False, items=[])
 
     def items(self, run: Run) -> list[Item]:
         rows = self._desk.all(
@@ -78,4 +98,5 @@ class Clockwork:
         self.connection = connect_for_jobs(self._url, name="test")
 
     def close(self) -> None:
-        self.connection.close()
+        for connection in (self.connection, *self._others):
+            connection.close()

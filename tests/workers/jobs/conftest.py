@@ -9,6 +9,7 @@ from deploy.embedded import EmbeddedValkey, unlink_address
 from tests.desk import LedgerDesk
 from tests.workers.jobs.billing_desk import BillingDesk
 from tests.workers.jobs.clockwork import Clockwork
+from tests.workers.jobs.run_rows import Runs
 
 
 @pytest.fixture
@@ -37,3 +38,11 @@ def billing(desk: LedgerDesk, database_url: str, edge_url: str, tmp_path: Path) 
     made = BillingDesk(desk, database_url, edge_url, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def runs(database_url: str, tmp_path: Path) -> Iterator[Runs]:
+    """Rows of runs, by hand."""
+    made = Runs(database_url, tmp_path)
+    yield made
+    made.connection.close()
