@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import structlog
 
 from messages.publisher import connect
 from messages.streams import EVENTS
@@ -24,6 +25,9 @@ RUNS_KEPT = timedelta(days=90)
 IDLE_RUNS_KEPT = timedelta(days=2)
 LEFTOVERS_KEPT = timedelta(days=1)
 AT_ONCE = 5_000
+MONTHS_WAIT_SECONDS = 1
+
+log = structlog.get_logger(__name__)
 
 _OLD_EXPORTS = """
 UPDATE export SET state = 'removed'
@@ -128,7 +132,8 @@ def _remove_some(run: Run, connection: psycopg.Connection[Any]) -> int:
 def _create_months(run: Run) -> None:
     """Room for the raw messages of the months to come, for a system that is not migrated for years."""
     # Here, because half a second for it is too long for everybody who only wants to know of jobs.
-    from sqlalchemy import create_engine
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import DBAPIError
 
     from ledger.database import sqlalchemy_url
     from ledger.migrate import create_months
@@ -136,6 +141,13 @@ def _create_months(run: Run) -> None:
     engine = create_engine(sqlalchemy_url(run.settings.database))
     try:
         with engine.begin() as connection:
+            # Whoever waits for this lock keeps every command waiting behind it, as long as a backup may read.
+            connection.execute(text(f"SET LOCAL lock_timeout = '{MONTHS_WAIT_SECONDS}s'"))
             create_months(connection, run.now)
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            log.warning("no room made for months to come: somebody reads raw messages; it is tried again")
+            return
+        raise (error.orig or error) from error
     finally:
         engine.dispose()
