@@ -11,7 +11,7 @@ from tests.chaos.load import Load
 from tests.chaos.reckoning import demand_all_is_well, demand_sound_books
 from tests.chaos.test_workers_that_fail import measured
 from tests.system.listening import Listener
-from tests.system.site import RELAY, SCHEDULER, WORKER, Site, until
+from tests.system.site import JOBS, RELAY, SCHEDULER, WORKER, Site, until
 
 pytestmark = pytest.mark.system
 SEED = 20_263
@@ -51,7 +51,7 @@ def test_nothing_is_lost_or_doubled_when_valkey_crashes_and_comes_back(site: Sit
 
 
 def test_while_postgresql_is_away_nothing_is_refused_and_health_says_so(site: Site) -> None:
-    site.start_all(WORKER, RELAY, SCHEDULER)
+    site.start_all(WORKER, RELAY, JOBS, SCHEDULER)
     with Listener(site.edge_url, PRODUCERS) as listener:
         with Load(site.edge_url, seed=SEED + 2) as load:
             flowing(site, listener)

@@ -13,7 +13,7 @@ import pytest
 from messages.publisher import Message, Publisher
 from tests.chaos.reckoning import demand_sound_books
 from tests.system.listening import Listener
-from tests.system.site import RELAY, WORKER, Site, until
+from tests.system.site import JOBS, RELAY, SCHEDULER, WORKER, Site, until
 
 pytestmark = pytest.mark.system
 
@@ -128,7 +128,7 @@ def test_fewer_partitions_than_before_strand_nothing(open_site: Callable[[int], 
         send(site, "late", 1, *late)
         site.partitions = 1
         site.coins("migrate")
-        site.start_all(WORKER, RELAY, ("scheduler",))
+        site.start_all(WORKER, RELAY, JOBS, SCHEDULER)
         until(lambda: listener.count("late") == 50, 20, site.logs)
         assert credits(site)["a"] == 150
         said = until(lambda: ready(site), 10, lambda: site.coins("health").stdout)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MACHINE
-from tests.system.site import RELAY, SCHEDULER, WORKER, Site, embedded, site_on
+from tests.system.site import JOBS, RELAY, SCHEDULER, WORKER, Site, embedded, site_on
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         embedded(directory / "servers", durable=False) as both,
         site_on(both, directory / "site", partitions=1) as made,
     ):
-        made.start_all(WORKER, RELAY, SCHEDULER)
+        made.start_all(WORKER, RELAY, JOBS, SCHEDULER)
         yield made
 
 

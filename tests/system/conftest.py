@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.site import RELAY, SCHEDULER, WORKER, Site, embedded, site_on
+from tests.system.site import JOBS, RELAY, SCHEDULER, WORKER, Site, embedded, site_on
 
 
 @pytest.fixture(scope="module")
@@ -17,5 +17,5 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         embedded(directory / "servers", durable=False) as both,
         site_on(both, directory / "site", partitions=1) as made,
     ):
-        made.start_all(WORKER, RELAY, SCHEDULER)
+        made.start_all(WORKER, RELAY, JOBS, SCHEDULER)
         yield made

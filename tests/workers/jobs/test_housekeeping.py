@@ -27,10 +27,17 @@ from workers.jobs.receipts import issue_receipts
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 KEEP = 1_000
 RUN = """
-INSERT INTO job_run (job, at, asked_by, state, created_at, done, refused) VALUES ('j', %s, 'tests', %s, %s, %s, %s) RETURNING id"""
+INSERT INTO job_run (job, at, asked_by, state, created_at, done, refused)
+VALUES ('j', now(), 'tests', %s, %s, %s, %s) RETURNING id"""
 MAIL = """
 INSERT INTO mail (message_id, recipient, subject, body, account, state, created_at, next_try_at)
 VALUES (%s, '', '', '', 1, %s, %s, %s)"""
+
+
+@pytest.fixture
+def database_url(own_database_url: str) -> str:
+    """Housekeeping adds tables to it, for months to come."""
+    return own_database_url
 
 
 @pytest.fixture
@@ -118,8 +125,7 @@ def test_where_there_never_was_a_file_there_is_nothing_to_remove(
 def test_runs_are_kept_for_ninety_days_and_those_that_had_nothing_to_do_for_two(
     desk: LedgerDesk, clockwork: Clockwork, edge: redis.Redis
 ) -> None:
-    now = NOW
-    kept, gone = [], []
+    kept = []
     for state, age, done, refused, stays in (
         ("done", 2 * DAY, 0, 0, True),
         ("done", 2 * DAY + SECOND, 0, 0, False),
@@ -132,11 +138,11 @@ def test_runs_are_kept_for_ninety_days_and_those_that_had_nothing_to_do_for_two(
         ("waiting", 900 * DAY, 0, 0, True),
         ("running", 900 * DAY, 0, 0, True),
     ):
-        (id_,) = desk.one(RUN, now, state, now - age, done, refused)
+        (id_,) = desk.one(RUN, state, NOW - age, done, refused)
         desk.all("INSERT INTO job_item (run, item, outcome) VALUES (%s, 'x', 'done')", id_)
-        (kept if stays else gone).append(id_)
+        kept += [id_] if stays else []
 
-    clockwork.run(tidy, now=now)
+    clockwork.run(tidy)
 
     assert ids(desk, "job_run") == kept
     assert [run for (run,) in desk.all("SELECT run FROM job_item ORDER BY run")] == kept
@@ -162,7 +168,7 @@ def test_many_rows_go_portion_by_portion(
     monkeypatch.setattr("workers.jobs.housekeeping.AT_ONCE", 2)
     for number in range(5):
         desk.all(MAIL, str(number), "sent", NOW - 500 * DAY, NOW)
-        desk.one(RUN, NOW, "done", NOW - 3 * DAY, 0, 0)
+        desk.one(RUN, "done", NOW - 3 * DAY, 0, 0)
     clockwork.run(tidy)
     assert (ids(desk, "mail"), ids(desk, "job_run")) == ([], [])
 
@@ -182,31 +188,22 @@ def everything_else(desk: LedgerDesk) -> dict[str, list[Any]]:
     return {name: sorted(map(repr, desk.all(f"SELECT x.xmin, x.* FROM {name} x"))) for name in names}
 
 
-@pytest.fixture
-def own_clockwork(
-    own_desk: LedgerDesk, own_database_url: str, edge_url: str, tmp_path: Path
-) -> Iterator[Clockwork]:
-    made = Clockwork(own_desk, own_database_url, tmp_path)
-    made.settings = made.settings.model_copy(update={"redis_url": SecretStr(edge_url)})
-    yield made
-    made.close()
-
-
 def test_nothing_of_the_ledger_ever_goes_nor_a_letter_nor_a_receipt(
-    own_desk: LedgerDesk, own_clockwork: Clockwork
+    desk: LedgerDesk, clockwork: Clockwork, edge: redis.Redis
 ) -> None:
-    own_desk.do(a.enterprise(email="none at all"), a.branch(), a.top_up("acme", 100), a.transfer(), a.hold())
-    own_desk.do(a.plan("pro", "package", price=1, cycle=a.MONTHLY), a.subscribe(), a.order("o1", pay="later"))
-    own_desk.deliver(b"no message", b'{"specversion":"1.0","id":"1","source":"tests","type":"x","data":{}}')
-    own_clockwork.run(issue_receipts)
-    own_clockwork.run(send_mails)
-    before = everything_else(own_desk)
+    desk.do(a.enterprise(email="fin@acme.example"), a.branch(), a.top_up("acme", 100), a.transfer(), a.hold())
+    desk.do(a.plan("pro", "package", price=1, cycle=a.MONTHLY), a.subscribe(), a.order("o1", pay="later"))
+    desk.deliver(b"no message", b'{"specversion":"1.0","id":"1","source":"tests","type":"x","data":{}}')
+    clockwork.run(issue_receipts)
+    clockwork.run(send_mails)
+    clockwork.events()
+    before = everything_else(desk)
     for name in ("entry", "transaction", "command", "batch", "dead_letter", "receipt", "subscription_cycle"):
         assert before[name], f"there is nothing in {name} that could go"
 
-    own_clockwork.run(tidy, now=NOW + 3_650 * DAY)
+    clockwork.run(tidy, now=NOW + 3_650 * DAY)
 
-    after = everything_else(own_desk)
+    after = everything_else(desk)
     assert {name: after[name] for name in before} == before
 
 
@@ -219,19 +216,19 @@ def months(desk: LedgerDesk) -> set[str]:
 
 
 def test_room_is_made_for_the_messages_of_months_to_come_and_nobody_waits_for_it(
-    own_desk: LedgerDesk, own_database_url: str, own_clockwork: Clockwork
+    desk: LedgerDesk, database_url: str, clockwork: Clockwork, edge: redis.Redis
 ) -> None:
     """While a backup reads, it is put off: a command that comes in does not stand behind somebody who waits for a lock."""
-    before = months(own_desk)
+    before = months(desk)
     later = datetime(2031, 12, 5, tzinfo=NOW.tzinfo)
-    with psycopg.connect(own_database_url) as backup:
+    with psycopg.connect(database_url) as backup:
         backup.execute("LOCK TABLE batch IN ACCESS SHARE MODE")
-        own_clockwork.run(tidy, now=later)
-        assert months(own_desk) == before
-        own_desk.do(a.enterprise())
-    own_clockwork.run(tidy, now=later)
-    assert months(own_desk) - before >= {"batch_2031_12", "batch_2032_01"}
-    own_clockwork.run(tidy, now=later)
+        clockwork.run(tidy, now=later)
+        assert months(desk) == before
+        desk.do(a.enterprise())
+    clockwork.run(tidy, now=later)
+    assert months(desk) - before >= {"batch_2031_12", "batch_2032_01"}
+    clockwork.run(tidy, now=later)
 
 
 def test_a_dry_run_removes_nothing(desk: LedgerDesk, clockwork: Clockwork, edge: redis.Redis) -> None:
