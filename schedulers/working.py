@@ -15,7 +15,8 @@ from workers.jobs.performing import leases_kept, perform
 from workers.process import Process
 from workers.settings import Settings
 
-THREADS = 6
+# A run of each job at a time, and none waits for another to be over.
+THREADS = len(JOBS)
 STOP_MILLISECONDS = 8_000
 
 log = structlog.get_logger(__name__)

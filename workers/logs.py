@@ -42,6 +42,7 @@ def configure(log_format: str = "console", level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # They speak of queues, threads and job stores that mean nothing here; their warnings do.
+    # They speak of queues, threads, job stores and glyphs that mean nothing here; their warnings do.
     logging.getLogger("dramatiq").setLevel(logging.WARNING)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)

@@ -163,7 +163,7 @@ def run(
 ) -> None:
     """Run a job here and now, by the clock of --at: a time machine. Prints what it did, item by item.
 
-    What is due by that clock is really done: billing charges what would be due then. --dry-run only says so.
+    What is due by that clock is really done: billing charges what would be due then, now. --dry-run only says so.
 
     Examples: coins jobs run billing-cycle --dry-run
 
@@ -216,15 +216,19 @@ def _perform(settings: Settings, job: str, moment: datetime, *, json: bool) -> N
     owner = f"cli:{os.getpid()}:{os.urandom(4).hex()}"
     with connect(settings.database, name="jobs") as connection:
         id_ = rows.ask(connection, job, moment, f"cli:{_person()}")
-        with leases_kept(settings, owner):
-            give_up_at = time.monotonic() + BUSY_SECONDS
-            # While another run of the same job is not over, this one waits its turn; a worker may take it, too.
-            while not (done := perform(id_, JOBS, settings, owner=owner, say=say)):
-                found = find(connection, id_)
-                if found.state in ("done", "failed") or found.error or time.monotonic() > give_up_at:
-                    done = found.state == "done"
-                    break
-                time.sleep(0.1)
+        try:
+            with leases_kept(settings, owner):
+                give_up_at = time.monotonic() + BUSY_SECONDS
+                # While another run of the same job is not over, this one waits its turn; a worker may take it, too.
+                while not (done := perform(id_, JOBS, settings, owner=owner, say=say)):
+                    found = find(connection, id_)
+                    if found.state in ("done", "failed") or found.error or time.monotonic() > give_up_at:
+                        done = found.state == "done"
+                        break
+                    time.sleep(0.1)
+        finally:
+            # Broken off, or tired of waiting: nobody else is to go on with it behind the back of whoever asked.
+            rows.withdraw(connection, id_, owner)
         found = find(connection, id_)
     if json:
         write_json(found)

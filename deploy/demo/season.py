@@ -7,6 +7,7 @@ and duns, and what they cost is charged now.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ from ledger.queries.receipts import content_of
 from schedulers.schedule import JOBS
 from workers.jobs import rows
 from workers.jobs.performing import leases_kept, perform
+from workers.logs import configure
 from workers.receipts.stored import printed
 from workers.settings import Settings, load
 
@@ -296,6 +298,7 @@ def season(
 ) -> list[str]:
     """Show it; what does not add up."""
     settings = load(data_dir)
+    configure(settings.log_format, level=logging.ERROR)  # what jobs do is told here
     producers = Producers(system.redis_url, only_new=True)
     try:
         with connect(system.database_url, name="demo season") as connection, leases_kept(settings, "demo"):

@@ -98,7 +98,8 @@ def _canceled(subscription: Subscription, account: Account, now: datetime, reaso
 
 def _owed(subscription: Subscription, account: Account, reason: str, now: datetime) -> Applied:
     """Past due, tried again after 1, 3 and 7 days; with the last of them suspended, then canceled."""
-    since = subscription.past_due_since or now
+    # By whatever clock it was refused before: never from a day that is still to come.
+    since = min(subscription.past_due_since or now, now)
     by_hand = subscription.payment_method == MANUAL
     days = RETRIES[-1:] if by_hand else RETRIES
     coming = next((since + day for day in days if since + day > now), None)

@@ -27,7 +27,9 @@ WITH page AS MATERIALIZED (
 )
 SELECT p.subscription, p.paid_cycles + 1, p.account, p.status, p.payment_method, p.paid_cycles, p.cancel_at,
        p.past_due_since, p.next_try_at,
-       EXISTS (SELECT FROM renewal_attempt r WHERE r.subscription = p.subscription AND r.decided_at IS NULL)
+       EXISTS (
+         SELECT FROM renewal_attempt r
+         WHERE r.subscription = p.subscription AND r.cycle_no = p.paid_cycles + 1 AND r.decided_at IS NULL)
 FROM page p
 ORDER BY p.next_try_at, p.subscription"""
 _COUNT_DUE = "SELECT count(*) FROM subscription WHERE next_try_at <= %b"
@@ -47,14 +49,15 @@ WITH made AS (
          u.account, %(run)s, %(now)s, clock_timestamp(), 1
   FROM unnest(%(subscriptions)s::text[], %(cycles)s::int8[], %(accounts)s::int8[]) AS u(subscription, cycle_no, account)
   WHERE NOT EXISTS (
-    SELECT FROM renewal_attempt r WHERE r.subscription = u.subscription AND r.decided_at IS NULL)
+    SELECT FROM renewal_attempt r
+    WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no AND r.decided_at IS NULL)
   RETURNING subscription, cycle_no, attempt, account
 ) {_WHOSE}"""
 
 # What crashed waits as a dead letter for somebody who understands it; publishing it again would only crash again.
 _NO_LETTER = f"""NOT EXISTS (
     SELECT FROM dead_letter d
-    WHERE d.source = '{SOURCE}' AND d.command_id = {_COMMAND_ID} AND d.state IN ('waiting', 'failed again'))"""
+    WHERE d.source = '{SOURCE}' AND d.command_id = {_COMMAND_ID} AND d.state IN ('waiting', 'failed again') OFFSET 0)"""
 _AGAIN = f"""
 WITH made AS (
   UPDATE renewal_attempt r SET published = r.published + 1, published_at = clock_timestamp()
@@ -62,7 +65,7 @@ WITH made AS (
     AND r.published_at < clock_timestamp()
         - make_interval(secs => least({AGAIN_SECONDS} * 2 ^ least(r.published - 1, 12), {LONGEST_AGAIN_SECONDS}))
     AND {_NO_LETTER}
-    AND NOT EXISTS (SELECT FROM command c WHERE c.source = '{SOURCE}' AND c.id = {_COMMAND_ID})
+    AND NOT EXISTS (SELECT FROM command c WHERE c.source = '{SOURCE}' AND c.id = {_COMMAND_ID} OFFSET 0)
   RETURNING r.subscription, r.cycle_no, r.attempt, r.account
 ) {_WHOSE}"""
 # Published lately by whoever ran before, and not lost as far as one can know.
@@ -137,7 +140,7 @@ class Outcome(NamedTuple):
 
 
 def due(connection: psycopg.Connection[Any], now: datetime, *, limit: int) -> Iterator[list[Due]]:
-    """What is due, the oldest first, so many at a time. What waits for an outcome is left out."""
+    """What is due, the oldest first, so many at a time. Of what is charged, what waits for an outcome is left out."""
     after_at: Any = "-infinity"
     after_id = ""
     while True:
@@ -147,7 +150,9 @@ def due(connection: psycopg.Connection[Any], now: datetime, *, limit: int) -> It
             return
         *_, after_at, _ = rows[-1]
         after_id = rows[-1][0]
-        found = [Due(*row) for *row, waits in rows if not waits]
+        listed = [(Due(*row), waits) for *row, waits in rows]
+        # What ends or begins does so though a cycle of it waits, perhaps as a dead letter for good.
+        found = [one for one, waits in listed if not (waits and one.is_charged(now))]
         if found:
             yield found
 

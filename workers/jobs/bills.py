@@ -48,7 +48,9 @@ def issue_bills(run: Run) -> str:
         due = [_Due(*row) for row in run.connection.execute(_DUE, values)]
         if not due:
             return f"{count:,} bills issued"
-        count += sum(run.each(due, partial(_issue, run), lambda one: one.account))
+        # Each alone: its account is locked until its bill is committed, and may have many lines.
+        for one in due:
+            count += sum(run.each([one], partial(_issue, run), lambda one: one.account))
         after = due[-1].id
 
 

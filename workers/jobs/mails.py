@@ -33,7 +33,9 @@ WHERE state = 'waiting' AND next_try_at <= %(now)s AND (next_try_at, id) > (%(af
 ORDER BY next_try_at, id
 LIMIT %(rows)s"""
 _SENT = "UPDATE mail SET state = 'sent', sent_at = %b, tries = tries + 1, error = NULL WHERE id = %b"
-_LATER = "UPDATE mail SET tries = tries + 1, next_try_at = %b, error = %b WHERE id = %b"
+# The pause counts from now, whatever clock the run goes by.
+_LATER = """
+UPDATE mail SET tries = tries + 1, next_try_at = least(%b, clock_timestamp() + %b), error = %b WHERE id = %b"""
 _GIVEN_UP = "UPDATE mail SET state = 'given up', tries = tries + 1, error = %b WHERE id = %b"
 
 
@@ -128,7 +130,7 @@ def _settle(run: Run, connection: psycopg.Connection[Any], *, one: _Waiting, err
         return
     again_at = next_try(one.tries + 1, run.now) if isinstance(error, MailDelayed) else None
     if again_at is not None:
-        connection.execute(_LATER, (again_at, str(error), one.id))
+        connection.execute(_LATER, (again_at, again_at - run.now, str(error), one.id))
         run.item(item, "refused", "delayed", f"{error}; again at {again_at:%Y-%m-%d %H:%M} UTC")
         return
     connection.execute(_GIVEN_UP, (str(error), one.id))

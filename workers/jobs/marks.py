@@ -9,7 +9,7 @@ import psycopg
 
 _MARKED = "SELECT until FROM job_mark WHERE job = %b AND subject = %b"
 _MARK = """
-INSERT INTO job_mark AS m (job, subject, until) VALUES (%b, %b, %b)
+INSERT INTO job_mark AS m (job, subject, until) VALUES (%b, %b, least(%b, clock_timestamp()))
 ON CONFLICT (job, subject) DO UPDATE SET until = greatest(m.until, excluded.until)"""
 
 
@@ -20,5 +20,7 @@ def marked(connection: psycopg.Connection[Any], job: str, subject: int = 0) -> d
 
 
 def mark(connection: psycopg.Connection[Any], job: str, until: datetime, subject: int = 0) -> None:
-    """It never moves back: what was done is not done again because a clock was set back."""
+    """It never moves back: what was done is not done again because a clock was set back. Nor past the present: a run by a
+    clock that is ahead is no reason to do nothing until then.
+    """
     connection.execute(_MARK, (job, subject, until))

@@ -23,7 +23,11 @@ from workers.jobs.run import Run, RunFailed, RunLost, RunStopped, is_outage
 from workers.settings import Settings
 
 BEAT_SECONDS = 3.0
+# A run that takes its process with it every time is given up, too, after so many.
+DEATHS = 20
 Job = Callable[[Run], str]
+# The runs that threads of this process work on.
+_AT_WORK: set[int] = set()
 
 log = structlog.get_logger(__name__)
 
@@ -57,23 +61,33 @@ def perform(
             stopping=stopping,
             say=say,
         )
+        _AT_WORK.add(id)
         try:
-            result = jobs[taken.job](run)
-        except RunLost as lost:
-            log.warning("run lost", job=taken.job, run=taken.id, why=str(lost))
-            return False
-        except RunStopped as stopped:
-            rows.again(connection, taken, stopped, outage=True, pause_seconds=0)
-            return False
-        except Exception as error:  # noqa: BLE001 - whatever a job raises is written down with its run
-            _failed(settings, taken, error)
-            return False
-        if not rows.done(connection, taken, result):
-            log.warning("run lost", job=taken.job, run=taken.id, why="somebody else has taken it meanwhile")
-            return False
-        level = log.info if run.done or run.refused else log.debug
-        level("job done", job=taken.job, run=taken.id, result=result)
-        return True
+            return _work(jobs, run, taken)
+        finally:
+            _AT_WORK.discard(id)
+
+
+def _work(jobs: Mapping[str, Job], run: Run, taken: Taken) -> bool:
+    try:
+        if taken.tries > DEATHS:
+            raise RunFailed(f"{taken.tries - 1} processes have died of it without a word")
+        result = jobs[taken.job](run)
+    except RunLost as lost:
+        log.warning("run lost", job=taken.job, run=taken.id, why=str(lost))
+        return False
+    except RunStopped as stopped:
+        rows.again(run.connection, taken, stopped, outage=True, pause_seconds=0)
+        return False
+    except Exception as error:  # noqa: BLE001 - whatever a job raises is written down with its run
+        _failed(run.settings, taken, error)
+        return False
+    if not rows.done(run.connection, taken, result):
+        log.warning("run lost", job=taken.job, run=taken.id, why="somebody else has taken it meanwhile")
+        return False
+    level = log.info if run.done or run.refused else log.debug
+    level("job done", job=taken.job, run=taken.id, result=result)
+    return True
 
 
 def _failed(settings: Settings, taken: Taken, error: Exception) -> None:
@@ -113,7 +127,10 @@ def give_up(
 
 @contextmanager
 def leases_kept(settings: Settings, owner: str) -> Iterator[None]:
-    """Within, whatever this owner runs stays its own, however long a job takes."""
+    """Within, whatever this process works on as this owner stays its own, however long it takes.
+
+    What could not be written down as ended is not worked on any more: its lease runs out.
+    """
     ended = threading.Event()
 
     def beat() -> None:
@@ -122,7 +139,7 @@ def leases_kept(settings: Settings, owner: str) -> Iterator[None]:
             try:
                 if connection is None:
                     connection = connect(settings.database, name="job leases")
-                rows.beat(connection, owner)
+                rows.beat(connection, owner, set(_AT_WORK))
             except (DatabaseUnavailable, psycopg.Error) as error:
                 log.warning("leases of runs not renewed", why=str(error).strip())
                 if connection is not None:

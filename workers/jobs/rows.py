@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -49,7 +50,15 @@ RETURNING r.job, r.at, r.epoch, r.tries"""
 
 _BEAT = f"""
 UPDATE job_run SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
-WHERE id IN (SELECT id FROM job_run WHERE owner = %b AND state = 'running' FOR UPDATE SKIP LOCKED)"""
+WHERE id IN (
+  SELECT id FROM job_run
+  WHERE owner = %(owner)s AND state = 'running' AND (%(runs)s::int8[] IS NULL OR id = ANY(%(runs)s::int8[]))
+  FOR UPDATE SKIP LOCKED)"""
+# Whoever asked for it has gone: nobody is to go on with it behind his back.
+_WITHDRAW = """
+UPDATE job_run SET state = 'failed', epoch = epoch + 1, finished_at = clock_timestamp(), lease_until = '-infinity',
+  result = 'given up by whoever asked for it'
+WHERE id = %b AND (state = 'waiting' OR state = 'running' AND owner = %b)"""
 
 _DONE = """
 UPDATE job_run SET state = 'done', finished_at = clock_timestamp(), result = %b, error = NULL, lease_until = '-infinity'
@@ -105,9 +114,14 @@ def take(connection: psycopg.Connection[Any], id: int, owner: str) -> Taken | No
     return Taken(id, *row) if row else None
 
 
-def beat(connection: psycopg.Connection[Any], owner: str) -> None:
-    """Keep the leases of everything that this process runs."""
-    connection.execute(_BEAT, (owner,))
+def beat(connection: psycopg.Connection[Any], owner: str, runs: Collection[int] | None = None) -> None:
+    """Keep the leases of everything that the owner runs, or of those of these runs alone that are its own."""
+    connection.execute(_BEAT, {"owner": owner, "runs": None if runs is None else list(runs)})
+
+
+def withdraw(connection: psycopg.Connection[Any], id: int, owner: str) -> None:
+    """Nobody waits for the run any more: it has failed, unless somebody else works on it."""
+    connection.execute(_WITHDRAW, (id, owner))
 
 
 def done(connection: psycopg.Connection[Any], run: Taken, result: str) -> bool:

@@ -74,7 +74,7 @@ ON CONFLICT (run, item) DO UPDATE SET
 
 _FOLLOW = """
 INSERT INTO job_run (job, at, asked_by)
-SELECT %(job)s, %(at)s, %(asked_by)s
+SELECT %(job)s, least(%(at)s, clock_timestamp()), %(asked_by)s
 WHERE NOT EXISTS (SELECT FROM job_run WHERE job = %(job)s AND state = 'waiting')"""
 
 
@@ -172,7 +172,7 @@ class Run:
             raise RunStopped(f"{self.job} was told to stop; it goes on where it was")
 
     def follow(self, job: str) -> None:
-        """Have another job run as soon as may be, because of what this one has done."""
+        """Have another job run as soon as may be, because of what this one has done; never by a clock that is ahead."""
         if not self.dry_run:
             self.connection.execute(_FOLLOW, {"job": job, "at": self.now, "asked_by": self.job})
 

@@ -37,7 +37,7 @@ def low_balance(
     """`threshold` in words, as in `25 % of 1,000` or `1,000 coins`; `reference`: available after the last inflow."""
     facts = [("Available", coins_text(available, scale)), ("Warning below", threshold)]
     if reference is not None:
-        facts.append(("After the last inflow", coins_text(reference, scale)))
+        facts.append(("Measured against", coins_text(reference, scale)))
     return _text(
         f"Low balance: {_one_line(account_name)} ({account}) has {coins_text(available, scale)} left",
         f"The balance of {_named(account, account_name)} has fallen below its warning level.",

@@ -48,8 +48,8 @@ def test_every_mail_is_one_line_of_subject_and_narrow_text(name: str) -> None:
 def test_a_low_balance_says_how_much_is_left_of_what() -> None:
     subject, body = ALL["low_balance"]
     assert subject == "Low balance: Carl Ltd (carl) has 1,240 coins left"
-    assert "Warning below:         25 % of 10,000\n" in body
-    assert "After the last inflow: 10,000 coins\n" in body
+    assert "Warning below:    25 % of 10,000\n" in body
+    assert "Measured against: 10,000 coins\n" in body
 
 
 def test_amounts_have_the_decimals_of_the_scale() -> None:
