@@ -23,7 +23,7 @@ FIELDS = {
     "bills": "bill account period charged refunded total status confirmed_by confirmed_at",
     "payment-methods": "country methods",
     "warnings": "warning account set_by amount percent emails set_at",
-    "exports": "export account report filters format state requested_at",
+    "exports": "export account report filters format state requested_at ready_at rows bytes sha256 path why",
 }
 
 

@@ -291,8 +291,8 @@ def test_a_wrong_setting_is_named(
 
 
 def test_there_is_a_worker_for_each_partition_as_far_as_there_are_cores() -> None:
-    assert [child.name for child in up.children(1)] == ["commands-1", "relay", "scheduler"]
-    assert len(up.children(1000)) == (os.cpu_count() or 1) + 2
+    assert [child.name for child in up.children(1)] == ["commands-1", "relay", "jobs", "scheduler"]
+    assert len(up.children(1000)) == (os.cpu_count() or 1) + 3
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def exports(
         Column("requested_at", manner.time),
         Column("ready_at", manner.time),
         *(Column(name, "{:,}".format, right=True) for name in ("rows", "bytes")),
-        Column("why"),
+        *map(Column, ("sha256", "path", "why")),
     ]
     write_rows(asked.form, page.rows, columns, following=page.next)
     if asked.form is Form.PERSON:

@@ -91,7 +91,7 @@ class PureSide:
 
     def miss_payment(self, subscription: str, status: str) -> None:
         row = self.desk.book.get(Subscription, subscription)
-        self.desk.book.put(Subscription, subscription, replace(row, status=status))
+        self.desk.book.put(Subscription, subscription, replace(row, status=status, past_due_since=self.desk.now))
 
 
 class LedgerSide:
@@ -128,7 +128,12 @@ class LedgerSide:
         self.desk.connection.commit()
 
     def miss_payment(self, subscription: str, status: str) -> None:
-        self.desk.all("UPDATE subscription SET status = %s WHERE subscription = %s", status, subscription)
+        self.desk.all(
+            "UPDATE subscription SET status = %s, past_due_since = %s WHERE subscription = %s",
+            status,
+            self.desk.now,
+            subscription,
+        )
 
 
 _SUMS = """
