@@ -91,7 +91,9 @@ class PureSide:
 
     def miss_payment(self, subscription: str, status: str) -> None:
         row = self.desk.book.get(Subscription, subscription)
-        self.desk.book.put(Subscription, subscription, replace(row, status=status, past_due_since=self.desk.now))
+        self.desk.book.put(
+            Subscription, subscription, replace(row, status=status, past_due_since=self.desk.now)
+        )
 
 
 class LedgerSide:

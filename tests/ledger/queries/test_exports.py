@@ -67,7 +67,8 @@ def test_an_export_that_is_ready_is_told_with_its_file(asked: LedgerDesk, reader
 def test_an_export_that_has_no_file_says_how_far_it_is(
     asked: LedgerDesk, reader: Reader, state: str, why: str | None, said: str
 ) -> None:
-    asked.all(MADE, state, None, None, None, None, None, why)
+    path = "exports/acme/a.xlsx" if state == "removed" else None
+    asked.all(MADE, state, NOW, 17, 4_096, "ab" * 32, path, why)
 
     with pytest.raises(NotFound, match=f"the export a has no file: {said}$"):
         ready(reader, "a")

@@ -105,6 +105,7 @@ def test_a_file_is_kept_for_thirty_days_and_then_its_export_is_removed(
     with pytest.raises(NotFound, match="the export old has no file: its file was removed"):
         ready(clockwork.connection, "old")
     assert ready(clockwork.connection, "young").path == str(young.relative_to(root))
+    assert clockwork.run(tidy, now=NOW + 30 * DAY + SECOND).done == 0
     # One whose file somebody has removed by hand goes like any other
     young.unlink()
     clockwork.run(tidy, now=NOW + 40 * DAY)

@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from ledger.decide.due import expire_hold, give_up_order
+from ledger.records import Hold, Order
+from ledger.upkeep import keep_up
 from ledger.verify import verify
 from messages.reasons import Reason
 from tests import builders as a
@@ -96,6 +99,21 @@ def test_what_ended_before_or_has_no_end_is_left_as_it_is(acme: LedgerDesk, cloc
     before = acme.all("SELECT xmin::text, * FROM hold ORDER BY hold")
     assert expire_holds(clockwork.begin(now=SOON + 365 * DAY)) == "0 holds expired"
     assert acme.all("SELECT xmin::text, * FROM hold ORDER BY hold") == before
+
+
+def test_what_somebody_ends_while_the_job_looks_is_left_as_it_is(acme: LedgerDesk) -> None:
+    """Found when it was open, locked when it was not any more."""
+    acme.do(
+        a.hold("captured", expires_at=SOON),
+        a.capture("captured", 1),
+        a.order("paid", pay="later"),
+        a.pay("paid"),
+    )
+    before = holds(acme), orders(acme)
+    with acme.connection.transaction():
+        assert keep_up(acme.connection, Hold, ["captured", "none"], expire_hold, SOON) == []
+        assert keep_up(acme.connection, Order, ["paid", "none"], give_up_order, NOW + DAY) == []
+    assert (holds(acme), orders(acme)) == before
 
 
 def test_done_again_it_finds_nothing_to_do(acme: LedgerDesk, clockwork: Clockwork) -> None:
