@@ -145,12 +145,13 @@ def test_a_job_that_fails_says_why_and_exits_with_1(coins: Coins, database: str)
     assert document(coins("jobs", "run", "verification", "--json"))["state"] == "done"
 
 
-def test_without_the_queue_a_run_waits_and_the_command_exits_with_1(coins: Coins) -> None:
+def test_without_the_queue_a_run_is_given_up_and_the_command_exits_with_1(coins: Coins) -> None:
+    """Nobody goes on with it later, behind the back of whoever asked for it by some clock."""
     done = coins("jobs", "run", "billing-cycle", "--at", APRIL)
     assert done.returncode == 1
     assert "EdgeUnavailable" in done.stderr
     (row,) = document(coins("jobs", "runs", "--job", "billing", "--json"))["rows"]
-    assert (row["state"], row["tries"]) == ("waiting", 0)
+    assert (row["state"], row["result"]) == ("failed", "given up by whoever asked for it")
 
 
 def test_names_that_nobody_has_are_wrong_usage_and_runs_that_never_were_are_not_found(coins: Coins) -> None:
