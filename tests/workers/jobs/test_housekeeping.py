@@ -16,12 +16,16 @@ from ledger.queries.exports import ready
 from messages.publisher import connect
 from messages.streams import EVENTS, commands_stream, outcomes_stream
 from tests import builders as a
+from tests.conftest import EMBEDDED
 from tests.desk import NOW, LedgerDesk
 from tests.workers.jobs.clockwork import Clockwork
 from workers.jobs.exports import build_exports
 from workers.jobs.housekeeping import tidy
 from workers.jobs.mails import send_mails
 from workers.jobs.receipts import issue_receipts
+
+# On one server: nothing here asks much of it.
+pytestmark = pytest.mark.parametrize("database_server", [EMBEDDED], indirect=True, scope="session")
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 KEEP = 1_000

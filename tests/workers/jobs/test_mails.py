@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from ledger.queries.receipts import content_of
 from ledger.receipts import issue
 from tests import builders as a
+from tests.conftest import EMBEDDED
 from tests.desk import NOW, LedgerDesk
 from tests.workers.jobs.clockwork import Clockwork
 from tests.workers.mail.servers import Postmaster, Received, serving
@@ -27,6 +28,9 @@ from workers.jobs.mails import AWAY_AFTER, send_mails
 from workers.jobs.receipts import issue_receipts
 from workers.jobs.run import RunLost, RunStopped
 from workers.receipts.stored import printed
+
+# On one server: nothing here asks much of it.
+pytestmark = pytest.mark.parametrize("database_server", [EMBEDDED], indirect=True, scope="session")
 
 MINUTE = timedelta(minutes=1)
 FIN = "fin@acme.example"

@@ -10,6 +10,7 @@ import pytest
 
 from ledger.verify import verify
 from tests import builders as a
+from tests.conftest import EMBEDDED
 from tests.desk import LedgerDesk
 from tests.workers.jobs.clockwork import Clockwork
 from workers.jobs import rows
@@ -17,6 +18,9 @@ from workers.jobs.performing import perform
 from workers.jobs.receipts import issue_receipts
 from workers.jobs.run import RunFailed
 from workers.jobs.verification import verify_ledger
+
+# On one server: nothing here asks much of it.
+pytestmark = pytest.mark.parametrize("database_server", [EMBEDDED], indirect=True, scope="session")
 
 JOB = "verification"
 AT = datetime(2026, 3, 2, 2, 30, tzinfo=UTC)
