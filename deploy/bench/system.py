@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import redis
 
 from deploy.bench.cpu import CpuMeter
 from deploy.bench.errors import FigureFailed
+from deploy.bench.interruption import interruptible, stopping
 from deploy.bench.workload import PRODUCER, Workload
 from deploy.embedded import EmbeddedServers, servers
 from deploy.supervisor import Child, Supervisor, say
@@ -36,7 +36,6 @@ NOTICE_SECONDS = (
     2.0  # an idle worker looks at its lease every second, and may be waiting for commands half a second
 )
 PAGE = 5_000
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 APPLIED = EventType.APPLIED.value
 
 _HOLD = """
@@ -198,7 +197,7 @@ def measuring(*, commands: int, rows: int = 1_000_000, profile: Path | None = No
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]  # what is measured has the settings that it comes with
     with contextlib.ExitStack() as stack:
-        stack.callback(_restore_signals, {sig: signal.signal(sig, _interrupt) for sig in SIGNALS})
+        stack.enter_context(interruptible())
         data_dir = Path(tempfile.mkdtemp(prefix="coins-bench-", dir=_room())).resolve()
         stack.callback(shutil.rmtree, data_dir, ignore_errors=True)
         embedded = servers(data_dir, durable=True)
@@ -213,7 +212,7 @@ def measuring(*, commands: int, rows: int = 1_000_000, profile: Path | None = No
         stack.callback(embedded.stop)
         stack.callback(supervisor.stop)
         stack.callback(bench.close)
-        stack.callback(_ignore_signals)
+        stack.callback(stopping)
         say(f"starting PostgreSQL and Valkey in {data_dir}")
         embedded.start()
         supervisor.start()
@@ -224,19 +223,3 @@ def _room() -> str | None:
     """A disk: where /tmp is memory, nothing would be forced to anything."""
     on_disk = Path("/var/tmp")
     return str(on_disk) if "TMPDIR" not in os.environ and os.access(on_disk, os.W_OK) else None
-
-
-def _interrupt(*_: object) -> None:
-    _ignore_signals()
-    raise KeyboardInterrupt
-
-
-def _ignore_signals() -> None:
-    """From here on everything is being stopped, and impatience is no reason to leave something behind."""
-    for sig in SIGNALS:
-        signal.signal(sig, signal.SIG_IGN)
-
-
-def _restore_signals(handlers: Mapping[signal.Signals, Any]) -> None:
-    for sig, handler in handlers.items():
-        signal.signal(sig, handler)

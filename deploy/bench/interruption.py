@@ -1,0 +1,40 @@
+"""Being asked to stop in the middle of a measurement: by whichever signal, once, and whatever is running just then."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_SECONDS = 1.0
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Within, each of `SIGNALS` raises KeyboardInterrupt; until `stopping` is called, once a second.
+
+    Python swallows what is raised in a finaliser or a callback of the garbage collector, which is where a signal may
+    find the program. So it is raised again until somebody has noticed.
+    """
+    before = {sig: signal.signal(sig, _interrupt) for sig in (*SIGNALS, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
+
+
+def stopping() -> None:
+    """From here on everything is being stopped, and impatience is no reason to leave something behind."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for sig in (*SIGNALS, signal.SIGALRM):
+        signal.signal(sig, signal.SIG_IGN)
+
+
+def _interrupt(*_: object) -> None:
+    for sig in SIGNALS:
+        signal.signal(sig, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+    raise KeyboardInterrupt
