@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A worker a core, each with servers of its own; the tests of a file stay together, and share what they set up.
+TESTS := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: install demo test check bench format lock clean
 
@@ -12,14 +14,14 @@ demo: $(INSTALLED)
 	$(BIN)/coins demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(TESTS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(TESTS)
 
 bench: $(INSTALLED)
 	$(BIN)/coins bench
