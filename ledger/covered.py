@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from ledger.queries.goods import priced
 from messages.reasons import Reason
 
 # What an inflow, or the end of a suspension, can put right.
@@ -19,8 +20,7 @@ COINS_WERE_SHORT = (
 )
 
 # Of those accounts and of all who buy on their coins. What is about to be tried anyway is here too: it is paid first.
-# (OFFSET 0 has goods looked up one by one, however many devices the account has besides.)
-_OWED = """
+_OWED = f"""
 WITH concerned AS MATERIALIZED (
   SELECT unnest(%(accounts)s::int8[]) AS id
   UNION SELECT id FROM account WHERE draws_from = ANY(%(accounts)s::int8[]) AND draws_from <> id
@@ -28,7 +28,7 @@ WITH concerned AS MATERIALIZED (
 ),
 owed AS (
   SELECT s.subscription, s.next_payment_at, s.next_try_at <= %(now)s AS tried,
-         p.price * CASE WHEN s.kind = 'device' THEN active.devices ELSE 1 END AS price,
+         priced.amount AS price,
          payer.id AS payer, payer.credit + payer.credit_limit - payer.frozen AS payer_has,
          sponsor.id AS sponsor, sponsor.credit + sponsor.credit_limit - sponsor.frozen AS sponsor_has
   FROM concerned c
@@ -37,11 +37,7 @@ owed AS (
   JOIN account a ON a.id = s.account
   JOIN account payer ON payer.id = a.draws_from
   LEFT JOIN account sponsor ON sponsor.id = a.sponsor
-  CROSS JOIN LATERAL (
-    SELECT count(*) AS devices
-    FROM (SELECT account FROM device WHERE s.kind = 'device' AND device = ANY(s.goods) OFFSET 0) d
-    WHERE d.account = s.account
-  ) active
+  {priced()}
   WHERE s.payment_method = 'balance' AND s.cancel_at IS NULL AND s.next_try_at IS NOT NULL
     AND s.refused_for = ANY(%(reasons)s::text[])
     AND a.state = 'active' AND payer.state = 'active' AND coalesce(sponsor.state, 'active') = 'active'

@@ -24,6 +24,10 @@ class Cycle:
     unit: str
     count: int
 
+    def __str__(self) -> str:
+        """In words: `1 month`, `3 months`."""
+        return f"{self.count} {self.unit}{'s' if self.count > 1 else ''}"
+
 
 @lru_cache(maxsize=4096)
 def nth(anchor: datetime, cycle: Cycle, n: int, zone: str) -> datetime:

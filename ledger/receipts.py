@@ -5,7 +5,6 @@ What is printed is kept as it was when the receipt was issued, so that the same 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,8 +19,7 @@ from ledger.numbers import number_of
 from ledger.queries.addressees import addressees
 from ledger.upkeep import News, tell
 from messages.events import EventType
-
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+")
+from messages.fields import is_email
 
 DUE = "SELECT transaction FROM receipt_due WHERE transaction > %b ORDER BY transaction LIMIT %b"
 
@@ -135,7 +133,7 @@ def issue(connection: psycopg.Connection[Any], transactions: Sequence[int], now:
         last[series] += 1
         number = f"{one.top_account}-{series[1]}-{last[series]:06d}"
         whom = people[one.account]
-        payer = one.payer if one.payer and _EMAIL.fullmatch(one.payer) else whom.nearest_email
+        payer = one.payer if one.payer and is_email(one.payer) else whom.nearest_email
         emails = _each_once([payer, whom.nearest_boss_email])
         rows.append(
             (

@@ -14,6 +14,7 @@ import psycopg
 
 from ledger.decide.cycles import coming_payments
 from ledger.periods import Cycle
+from ledger.queries.goods import priced
 from ledger.queries.named import account_named
 from ledger.records import Subscription
 from ledger.rows import KINDS
@@ -27,13 +28,9 @@ _SUBSCRIPTION = ", ".join(
     "'{}'::text[]" if name == "goods" else f"s.{name}" for name in KINDS[Subscription].names
 )
 
-# (OFFSET 0 has goods looked up one by one, however many devices the account has besides.)
-_PRICED = """
+_PRICED = f"""
 JOIN plan p ON p.plan = s.plan
-CROSS JOIN LATERAL (
-  SELECT p.price * CASE WHEN s.kind = 'device' THEN count(*) FILTER (WHERE d.account = s.account) ELSE 1 END AS amount
-  FROM (SELECT account FROM device WHERE s.kind = 'device' AND device = ANY(s.goods) OFFSET 0) d
-) priced
+{priced()}
 WHERE s.next_payment_at <= %(until)s AND s.payment_method = 'balance' AND s.status <> 'canceled'
   AND s.cancel_at IS NULL AND p.cycle_unit IS NOT NULL AND priced.amount > 0"""
 

@@ -37,7 +37,7 @@ Rule = Callable[[Any, Ledger, datetime], Applied | None]
 
 
 class Kept(NamedTuple):
-    """What was done with a row: what the rule decided, and which account it was about."""
+    """What was done with a row, by its key: what the rule decided."""
 
     key: Any
     applied: Applied

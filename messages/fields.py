@@ -86,8 +86,13 @@ def _factor(value: str) -> str:
     return value
 
 
+def is_email(text: str) -> bool:
+    """Whether it looks like an address: one @ with something on both sides, and no space."""
+    return _EMAIL.fullmatch(text) is not None
+
+
 def _email(value: str) -> str:
-    if value and not _EMAIL.fullmatch(value):
+    if value and not is_email(value):
         raise ValueError("must be an e-mail address, as in li.na@acme.example")
     return value
 

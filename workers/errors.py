@@ -16,4 +16,8 @@ class NotReady(WorkersError):
 
 
 class ExportFailed(WorkersError):
-    """A list cannot be made into a file, or the file cannot be written; the message says which and why."""
+    """A list cannot be made into a file; the message says which and why."""
+
+
+class FileNotWritten(WorkersError):
+    """A file cannot be written where it is to be; the message says which and why. That may pass."""

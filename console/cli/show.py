@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from ledger.errors import QueryInvalid
+from workers.printed import amount_text
 
 _TIGHT = (",", ":")
 NOTHING = "-"
@@ -53,9 +54,7 @@ class Manner:
 
     def amount(self, value: int) -> str:
         """An integer of the smallest unit, with `scale` decimals and thousands separators."""
-        whole, part = divmod(abs(value), 10**self.scale)
-        decimals = f".{part:0{self.scale}d}" if self.scale else ""
-        return f"{'-' if value < 0 else ''}{whole:,}{decimals}"
+        return amount_text(value, self.scale)
 
     def time(self, value: datetime) -> str:
         return f"{value.astimezone(ZoneInfo(self.zone)):%Y-%m-%d %H:%M:%S}"

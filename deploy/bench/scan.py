@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -34,16 +35,14 @@ def scan(bench: Bench) -> Took:
     """The seconds of a full scan in which one account of a thousand has fallen; the first warns whoever is low already."""
     count = ACCOUNTS_PER_COMMAND * bench.commands
     with psycopg.connect(bench.database_url, autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
         admin.execute(f"CREATE DATABASE {DATABASE}")
         try:
-            url = psycopg.conninfo.make_conninfo(bench.database_url, dbname=DATABASE)
-            return Took(_measured(bench.database_url.replace("/coinworks?", f"/{DATABASE}?"), url, count))
+            return Took(_measured(urlsplit(bench.database_url)._replace(path=f"/{DATABASE}").geturl(), count))
         finally:
             admin.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
 
 
-def _measured(url: str, conninfo: str, count: int) -> float:
+def _measured(url: str, count: int) -> float:
     migrate(url)
     with connect_for_jobs(url, name="bench") as connection:
         say(f"  making {count:,} accounts")

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-# Of a device subscription the price is for each of its goods that is still active there; of others, for all.
+from ledger.queries.goods import priced
+
 # Who pays: the account or its master, and a sponsor with it.
-_PRICES = """
+_PRICES = f"""
 SELECT s.subscription, coalesce(p.name, s.plan),
-       p.price * CASE WHEN s.kind = 'device' THEN active.devices ELSE 1 END,
+       priced.amount,
        greatest(0, least(payer.credit + payer.credit_limit - payer.frozen,
                          sponsor.credit + sponsor.credit_limit - sponsor.frozen))
 FROM subscription s
@@ -19,11 +20,7 @@ JOIN account a ON a.id = s.account
 JOIN account payer ON payer.id = a.draws_from
 LEFT JOIN account sponsor ON sponsor.id = a.sponsor
 LEFT JOIN plan p ON p.plan = s.plan
-CROSS JOIN LATERAL (
-  SELECT count(*) AS devices
-  FROM (SELECT account FROM device WHERE s.kind = 'device' AND device = ANY(s.goods) OFFSET 0) d
-  WHERE d.account = s.account
-) active
+{priced()}
 WHERE s.subscription = ANY(%s::text[])"""
 
 

@@ -13,6 +13,7 @@ from ledger.errors import NotFound
 from ledger.periods import Cycle
 from ledger.queries.conditions import Conditions, one_of, usable
 from ledger.queries.entries import NUMBER
+from ledger.queries.goods import priced
 from ledger.queries.named import accounts_named, root_named
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
 
@@ -20,29 +21,23 @@ KINDS = ("device", "package", "proxy", "phone")
 STATUSES = ("scheduled", "active", "past_due", "suspended", "canceled")
 PAYMENT_METHODS = ("balance", "manual")
 
-# A device subscription pays for those of its goods that are still active under the account; the others drop out.
-# (OFFSET 0 has them looked up one by one, however many devices the account has besides.)
-_LIST = """
+_LIST = f"""
 WITH page AS MATERIALIZED (
   SELECT s.*, p.price, p.cycle_unit AS next_unit, p.cycle_count AS next_count
   FROM subscription s
   LEFT JOIN plan p ON p.plan = s.plan
-  WHERE {conditions}
+  WHERE {{conditions}}
   ORDER BY s.subscription
   LIMIT %(rows)s
 )
 SELECT s.subscription, s.kind, s.plan, a.account, s.used_by, s.status, s.payment_method,
        coalesce(s.next_unit, s.cycle_unit), coalesce(s.next_count, s.cycle_count),
        s.created_at, s.start_at, s.next_payment_at,
-       s.price * CASE WHEN s.kind = 'device' THEN active.devices ELSE 1 END,
+       priced.amount,
        s.goods, s.paid_until, s.cancel_at, s.canceled_at, s.next_try_at, s.past_due_since, s.refused_for
 FROM page s
 JOIN account a ON a.id = s.account
-CROSS JOIN LATERAL (
-  SELECT count(*) AS devices
-  FROM (SELECT account FROM device WHERE s.kind = 'device' AND device = ANY(s.goods) OFFSET 0) d
-  WHERE d.account = s.account
-) active
+{priced("s.price")}
 ORDER BY s.subscription"""
 
 _CYCLES = f"""

@@ -29,8 +29,8 @@ from tests.chaos.reckoning import demand_sound_books
 from tests.desk import LedgerDesk
 from tests.system.site import JOBS, RELAY, SCHEDULER, WORKER, Site, until
 from tests.workers.mail.servers import Postmaster, serving
-from workers.exports.whole import UNFINISHED
 from workers.jobs import rows
+from workers.whole import UNFINISHED
 
 pytestmark = pytest.mark.system
 DAYS_AGO = 40

@@ -24,7 +24,7 @@ from workers.exports.reports import LISTS, Reading
 from workers.exports.request import EXCEL, Built, Limits, Progress, Request
 from workers.exports.scope import checked_scope, zone_of_list
 from workers.exports.summary import Summary, Tally, credits_of, summary_of
-from workers.exports.whole import whole_file
+from workers.whole import whole_file
 
 if TYPE_CHECKING:
     from workers.exports.workbook import XlsxFile
@@ -50,7 +50,7 @@ def build(
     scale: decimals of amounts. now: when it is generated, and by when devices have expired. limits: of a workbook's
     sheets. The rows never lie in memory together.
 
-    Raises NotFound, QueryInvalid for what cannot be chosen; ExportFailed for what cannot be exported or written.
+    Raises NotFound, QueryInvalid for what cannot be chosen; ExportFailed for what cannot be exported; FileNotWritten.
     """
     if LISTS[request.report].of_account and request.account is None:
         raise ExportFailed(f"{request.report} is a list of one account; name it")

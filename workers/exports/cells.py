@@ -11,7 +11,7 @@ from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
 
 from workers.exports.columns import Kind
-from workers.exports.csv_file import cycle_text, mapping_text
+from workers.exports.csv_file import mapping_text
 from workers.exports.numbers import is_exact, plain, scaled
 
 # Of UTF-16, in which Excel counts.
@@ -108,7 +108,7 @@ class Cells:
         sheet.write_number(row, column, float(value))
 
     def _cycle(self, sheet: Worksheet, row: int, column: int, value: Any) -> None:
-        self.text(sheet, row, column, cycle_text(value))
+        self.text(sheet, row, column, str(value))
 
     def _mapping(self, sheet: Worksheet, row: int, column: int, value: Any) -> None:
         self.text(sheet, row, column, mapping_text(value))

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
-from ledger.periods import Cycle
 from workers.exports.columns import Column, Kind
 from workers.exports.numbers import plain
 from workers.exports.summary import Summary
@@ -58,10 +57,6 @@ def harmless(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def cycle_text(cycle: Cycle) -> str:
-    return f"{cycle.count} {cycle.unit}{'s' if cycle.count > 1 else ''}"
-
-
 def mapping_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if value else ""
 
@@ -75,6 +70,6 @@ def _texts(scale: int, zone: ZoneInfo) -> dict[Kind, Callable[[Any], str]]:
         Kind.PERCENT: str,
         Kind.DECIMAL: str,
         Kind.MOMENT: lambda moment: moment.astimezone(zone).isoformat(),
-        Kind.CYCLE: cycle_text,
+        Kind.CYCLE: str,
         Kind.MAPPING: lambda value: harmless(mapping_text(value)),
     }

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 from workers.errors import ExportFailed
-from workers.exports.whole import whole_file
+from workers.whole import whole_file
 
 
 def fetch(source: Path, sha256: str, out: Path) -> None:
-    """Raises ExportFailed where the file is not there, was changed, or cannot be written."""
+    """Raises ExportFailed where the file is not there, or was changed; FileNotWritten where `out` cannot be written."""
     if not source.is_file():
         raise ExportFailed(f"{source} is not there; is COINS_FILES_DIR the one that the job workers have?")
     with whole_file(out) as part:

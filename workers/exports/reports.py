@@ -139,43 +139,22 @@ def _payment_methods(reading: Reading) -> Iterator[PaymentMethodsRow]:
     )
 
 
-def _warnings(reading: Reading) -> Iterator[WarningRow]:
-    return _every(
-        lambda after: warnings(
-            reading.connection,
-            accounts=several(reading.filters, "account"),
-            search=reading.filters.get("search"),
-            within=reading.account,
-            limit=ROWS_A_PAGE,
-            after=after,
+def _of_accounts(find: Callable[..., Page[Any]]) -> Callable[[Reading], Iterator[Any]]:
+    """A list of which accounts and a text can be chosen, and nothing else."""
+
+    def read(reading: Reading) -> Iterator[Any]:
+        return _every(
+            lambda after: find(
+                reading.connection,
+                accounts=several(reading.filters, "account"),
+                search=reading.filters.get("search"),
+                within=reading.account,
+                limit=ROWS_A_PAGE,
+                after=after,
+            )
         )
-    )
 
-
-def _exports(reading: Reading) -> Iterator[ExportRow]:
-    return _every(
-        lambda after: exports(
-            reading.connection,
-            accounts=several(reading.filters, "account"),
-            search=reading.filters.get("search"),
-            within=reading.account,
-            limit=ROWS_A_PAGE,
-            after=after,
-        )
-    )
-
-
-def _receipts(reading: Reading) -> Iterator[ReceiptRow]:
-    return _every(
-        lambda after: receipts(
-            reading.connection,
-            accounts=several(reading.filters, "account"),
-            search=reading.filters.get("search"),
-            within=reading.account,
-            limit=ROWS_A_PAGE,
-            after=after,
-        )
-    )
+    return read
 
 
 def _by_unit_and_type(line: StatementLine) -> tuple[str, str]:
@@ -227,9 +206,12 @@ LISTS: Final[dict[Report, Exportable]] = {
     Report.DEVICES: Exportable("Devices", DeviceRow, _devices),
     Report.PLANS: Exportable("Plans", PlanRow, _plans),
     Report.PAYMENT_METHODS: Exportable("Payment methods", PaymentMethodsRow, _payment_methods),
-    Report.WARNINGS: Exportable("Warnings", WarningRow, _warnings),
-    Report.EXPORTS: Exportable("Exports", ExportRow, _exports),
+    Report.WARNINGS: Exportable("Warnings", WarningRow, _of_accounts(warnings)),
+    Report.EXPORTS: Exportable("Exports", ExportRow, _of_accounts(exports)),
     Report.RECEIPTS: Exportable(
-        "Receipts", ReceiptRow, _receipts, Totals("kind", ("amount",), lambda row: ("", row.kind))
+        "Receipts",
+        ReceiptRow,
+        _of_accounts(receipts),
+        Totals("kind", ("amount",), lambda row: ("", row.kind)),
     ),
 }

@@ -68,7 +68,6 @@ WITH made AS (
     AND NOT EXISTS (SELECT FROM command c WHERE c.source = '{SOURCE}' AND c.id = {_COMMAND_ID} OFFSET 0)
   RETURNING r.subscription, r.cycle_no, r.attempt, r.account
 ) {_WHOSE}"""
-# Published lately by whoever ran before, and not lost as far as one can know.
 _OPEN = f"""
 WITH made AS (
   SELECT r.subscription, r.cycle_no, r.attempt, r.account

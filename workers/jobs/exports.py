@@ -26,7 +26,7 @@ from ledger.upkeep import News, tell
 from messages.commands import ExportFormat
 from messages.events import EventType
 from messages.reports import Report
-from workers.errors import ExportFailed
+from workers.errors import ExportFailed, FileNotWritten
 from workers.exports.build import build
 from workers.exports.request import Built, Request
 from workers.jobs.marks import mark
@@ -38,15 +38,17 @@ AT_ONCE = 100
 # What is posted at the very end of a day may be committed a little later.
 AFTER_MIDNIGHT = timedelta(minutes=5)
 MOST_DAYS = 400
+# After a file could not be written.
+PAUSE = timedelta(minutes=5)
 NOTHING = "nothing was posted on that day"
 
 log = structlog.get_logger(__name__)
 
-# A person waits for what was asked for; the nightly ones come after.
+# A person waits for what was asked for; the nightly ones come after. A disk that was full is not filled again at once.
 _NEXT = """
 SELECT x.export, a.id, a.account, x.report, x.filters, x.format
 FROM export x JOIN account a ON a.id = x.account
-WHERE x.state IN ('requested', 'running') AND x.export <> ALL(%b::text[])
+WHERE x.state IN ('requested', 'running') AND x.export <> ALL(%b::text[]) AND (x.why IS NULL OR x.started_at <= %b)
 ORDER BY x.export LIKE 'nightly/%%', x.requested_at, x.export
 LIMIT 1"""
 _BEGIN = "UPDATE export SET state = 'running', started_at = %b WHERE export = %b AND state IN ('requested', 'running')"
@@ -111,7 +113,7 @@ def build_exports(run: Run) -> str:
 
 
 def _next(run: Run, seen: list[str]) -> _Asked | None:
-    row = run.connection.execute(_NEXT, (seen,)).fetchone()
+    row = run.connection.execute(_NEXT, (seen, run.now - PAUSE)).fetchone()
     return _Asked(*row) if row else None
 
 
@@ -137,10 +139,9 @@ def _make(run: Run, export: _Asked) -> bool:
             request = _request_of(export)
             built = build(reading, request, path, scale=run.settings.scale, now=run.now, progress=progress)
     except (NotFound, QueryInvalid, ExportFailed) as error:
-        for_now = isinstance(error.__cause__, OSError)
-        run.transact(partial(_not_made, run, export=export, why=str(error), for_now=for_now))
+        run.transact(partial(_not_made, run, export=export, why=str(error), for_now=False))
         return False
-    except OSError as error:
+    except (FileNotWritten, OSError) as error:
         run.transact(partial(_not_made, run, export=export, why=str(error), for_now=True))
         return False
     except Exception as error:

@@ -97,7 +97,7 @@ def _remove_exports(run: Run) -> int:
 def _remove_leftovers(run: Run, root: Path) -> int:
     """What a process left behind that was killed before its file was anybody's."""
     before = time.time() - LEFTOVERS_KEPT.total_seconds()
-    old = [path for path in (root / DIRECTORY).glob("*/*") if path.stat().st_mtime < before]
+    old = [path for path in (root / DIRECTORY).glob("*/*") if _is_older(path, before)]
     names = [str(path.relative_to(root)) for path in old]
     known = {path for (path,) in run.connection.execute(_KNOWN_FILES, (names,))}
     count = 0
@@ -110,6 +110,13 @@ def _remove_leftovers(run: Run, root: Path) -> int:
             path.unlink(missing_ok=True)
         count += 1
     return count
+
+
+def _is_older(path: Path, before: float) -> bool:
+    try:
+        return path.stat().st_mtime < before
+    except FileNotFoundError:  # whole by now, under its own name
+        return False
 
 
 def _remove_rows(run: Run) -> int:

@@ -108,8 +108,8 @@ def _failed(settings: Settings, taken: Taken, error: Exception) -> None:
         log.error("job failed", job=taken.job, run=taken.id, exc_info=error)
         body = orjson.dumps({"job": taken.job, "at": taken.at, "run": taken.id})
         with connection.transaction():
-            rows.failed(connection, taken, error)
-            give_up(connection, body, f"job:{taken.job}", str(taken.id), error, datetime.now(UTC))
+            if rows.failed(connection, taken, error):
+                give_up(connection, body, f"job:{taken.job}", str(taken.id), error, datetime.now(UTC))
 
 
 def give_up(

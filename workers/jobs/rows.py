@@ -52,7 +52,7 @@ _BEAT = f"""
 UPDATE job_run SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
 WHERE id IN (
   SELECT id FROM job_run
-  WHERE owner = %(owner)s AND state = 'running' AND (%(runs)s::int8[] IS NULL OR id = ANY(%(runs)s::int8[]))
+  WHERE id = ANY(%b::int8[]) AND owner = %b AND state = 'running'
   FOR UPDATE SKIP LOCKED)"""
 # Whoever asked for it has gone: nobody is to go on with it behind his back.
 _WITHDRAW = """
@@ -114,9 +114,9 @@ def take(connection: psycopg.Connection[Any], id: int, owner: str) -> Taken | No
     return Taken(id, *row) if row else None
 
 
-def beat(connection: psycopg.Connection[Any], owner: str, runs: Collection[int] | None = None) -> None:
-    """Keep the leases of everything that the owner runs, or of those of these runs alone that are its own."""
-    connection.execute(_BEAT, {"owner": owner, "runs": None if runs is None else list(runs)})
+def beat(connection: psycopg.Connection[Any], owner: str, runs: Collection[int]) -> None:
+    """Keep the leases of those of the runs that are the owner's."""
+    connection.execute(_BEAT, (list(runs), owner))
 
 
 def withdraw(connection: psycopg.Connection[Any], id: int, owner: str) -> None:
@@ -143,9 +143,10 @@ def again(
     return pause
 
 
-def failed(connection: psycopg.Connection[Any], run: Taken, error: BaseException) -> None:
+def failed(connection: psycopg.Connection[Any], run: Taken, error: BaseException) -> bool:
+    """Whether the run was still ours."""
     result = escaped(f"{type(error).__name__}: {error}")[:500]
-    connection.execute(_FAILED, (shown(error), result, run.id, run.epoch))
+    return connection.execute(_FAILED, (shown(error), result, run.id, run.epoch)).rowcount == 1
 
 
 def to_ring(connection: psycopg.Connection[Any]) -> list[int]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import smtplib
 import ssl
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Protocol
 
+from workers.errors import FileNotWritten
 from workers.mail.errors import MailDelayed, MailError, MailRefused
 from workers.mail.message import Mail, message_of
 from workers.mail.server import SmtpServer, server_of
+from workers.whole import whole_file
 
 TIMEOUT_SECONDS = 20
 _MAX_REPLY = 300
@@ -149,9 +149,14 @@ class FileTransport:
     def send(self, mail: Mail) -> None:
         content = message_of(mail).as_bytes()
         try:
-            _write_whole(self._directory / f"{_file_name(mail.message_id)}.eml", content)
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with whole_file(self._directory / f"{_file_name(mail.message_id)}.eml") as part:
+                part.touch(mode=0o600)  # it is its recipient's
+                part.write_bytes(content)
         except OSError as error:
             raise MailDelayed(f"{self._directory}: cannot be written: {error.strerror or error}") from error
+        except FileNotWritten as error:
+            raise MailDelayed(str(error)) from error
 
     def close(self) -> None:
         pass
@@ -169,21 +174,3 @@ def _file_name(message_id: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9@._-]", "_", bare).lstrip(".")[:_MAX_NAME]
     # Two ids that differ only in what a file's name cannot have must not share a file.
     return safe if safe == bare else f"{safe}-{sha256(message_id.encode()).hexdigest()[:12]}"
-
-
-def _write_whole(file: Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=file.parent, prefix=".", suffix=".tmp", delete=False) as part:
-        try:
-            part.write(content)
-            part.flush()
-            os.fsync(part.fileno())
-            Path(part.name).replace(file)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
-    directory = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -21,7 +21,7 @@ def write_file(
 
     chosen: by the names of the flags. account: whose list it is, of those that are one account's.
 
-    Raises QueryInvalid, NotFound, ExportFailed.
+    Raises QueryInvalid, NotFound, ExportFailed, FileNotWritten.
     """
     if file.path != STDOUT:
         rows, sha256 = _written(Path(file.path), file, report, chosen, data, account)

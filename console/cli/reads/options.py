@@ -15,7 +15,6 @@ from ledger.errors import QueryInvalid
 if TYPE_CHECKING:
     import psycopg
 
-    from ledger.periods import Cycle
     from workers.settings import Settings
 
 ROWS_A_PAGE: Final = 50
@@ -80,11 +79,6 @@ def asked_for(
         raise QueryInvalid(f"{given[0]} needs the name of a file")
     file = ListFile(csv, "csv") if csv is not None else ListFile(xlsx or "", "xlsx")
     return Asked(form, ROWS_A_PAGE, file)
-
-
-def every(cycle: Cycle) -> str:
-    """A cycle in words: `1 month`, `3 months`."""
-    return f"{cycle.count} {cycle.unit}{'s' if cycle.count > 1 else ''}"
 
 
 @contextmanager

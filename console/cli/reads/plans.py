@@ -9,7 +9,7 @@ import typer
 
 from console.cli.processes import DataDir
 from console.cli.reads.files import write_file
-from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, every, reading
+from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, reading
 from console.cli.show import Column, Manner, write_rows
 
 
@@ -46,7 +46,7 @@ def plans(
         Column("kind"),
         *Manner(settings.scale).amounts("price"),
         Column("rate", right=True),
-        Column("cycle", every),
+        Column("cycle"),
         Column("coefficient", right=True),
     ]
     write_rows(asked.form, page.rows, columns, following=page.next)

@@ -62,8 +62,8 @@ def receipt(
     coins receipt T-2026-0000001234 --out receipt.pdf
     """
     from ledger.queries.receipts import content_of, receipt_of
-    from workers.exports.whole import whole_file
     from workers.receipts.stored import printed
+    from workers.whole import whole_file
 
     with reading(data) as (connection, settings):
         number = receipt_of(connection, id_)

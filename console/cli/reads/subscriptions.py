@@ -9,7 +9,7 @@ import typer
 
 from console.cli.processes import DataDir
 from console.cli.reads.files import write_file
-from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, every, reading
+from console.cli.reads.options import After, Csv, Json, Limit, Ndjson, Search, Xlsx, asked_for, reading
 from console.cli.show import (
     Column,
     Form,
@@ -70,7 +70,7 @@ def subscriptions(
     manner = Manner(settings.scale)
     columns = [
         *map(Column, ("subscription", "kind", "plan", "account", "user", "status", "payment_method")),
-        Column("cycle", every),
+        Column("cycle"),
         *(Column(name, manner.time) for name in ("created_at", "start_at", "next_payment_at")),
         *manner.amounts("price"),
         Column("goods", joined),
@@ -104,7 +104,6 @@ def subscription(
         return
     manner = Manner(settings.scale, zone)
     show: dict[str, Callable[[Any], str]] = {
-        "cycle": every,
         "price": manner.amount,
         "goods": ", ".join,
         **dict.fromkeys(

@@ -20,13 +20,13 @@ from tests import builders as a
 from tests.desk import LedgerDesk
 from tests.workers.exports.conftest import NOW, Export, Reader
 from tests.workers.exports.reading import records, table
-from workers.errors import ExportFailed
+from workers.errors import ExportFailed, FileNotWritten
 from workers.exports import build as building
 from workers.exports.build import build
 from workers.exports.columns import Kind, columns_of
 from workers.exports.reports import LISTS, _every
 from workers.exports.request import Request
-from workers.exports.whole import UNFINISHED, whole_file
+from workers.whole import UNFINISHED, whole_file
 
 
 def test_every_list_can_be_exported() -> None:
@@ -187,7 +187,7 @@ def test_a_place_that_cannot_be_written_is_named(
     reader: Reader, tmp_path: Path, target: Callable[[Path], Path], said: str
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ExportFailed, match=said):
+    with pytest.raises(FileNotWritten, match=said):
         build(reader, Request(Report.PLANS), target(tmp_path), scale=0, now=NOW)
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
@@ -199,7 +199,7 @@ def test_a_disk_that_is_full_is_told_and_leaves_nothing(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
     try:
-        with pytest.raises(ExportFailed, match="cannot be written: File too large"):
+        with pytest.raises(FileNotWritten, match="cannot be written: File too large"):
             export("statement", "acme", format=format)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -133,7 +133,7 @@ def test_an_owner_that_was_frozen_loses_its_run_when_another_of_the_job_begins(r
     waiting = runs.ask()
     runs.lease_runs_out(frozen.id)
     assert runs.take(waiting, "another") is not None
-    rows.beat(runs.connection, "frozen")
+    rows.beat(runs.connection, "frozen", [frozen.id])
     with pytest.raises(RunLost):
         frozen.transact(lambda connection: sweep(connection, ["x"]))
     assert swept(runs) == []
@@ -162,12 +162,12 @@ def test_while_an_owner_is_in_the_middle_of_a_transaction_nobody_else_begins(run
 def test_whoever_beats_keeps_what_it_runs_and_nothing_else(runs: Runs) -> None:
     mine, others = runs.taken("sweep", "me"), runs.taken("count", "somebody")
     waiting = runs.ask("wait")
-    for run in (mine, others):
-        assert run.id is not None
+    ids = [run.id for run in (mine, others) if run.id is not None]
+    for id_ in ids:
         runs.execute(
-            "UPDATE job_run SET lease_until = clock_timestamp() + interval '1 second' WHERE id = %s", run.id
+            "UPDATE job_run SET lease_until = clock_timestamp() + interval '1 second' WHERE id = %s", id_
         )
-    rows.beat(runs.connection, "me")
+    rows.beat(runs.connection, "me", [*ids, waiting])
     left = dict(
         runs.execute("SELECT id, lease_until > clock_timestamp() + interval '10 seconds' FROM job_run")
     )

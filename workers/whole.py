@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from workers.errors import ExportFailed
+from workers.errors import FileNotWritten
 
 # What a process that was killed leaves behind begins so; nothing else does.
-UNFINISHED: Final = ".coins-export-"
+UNFINISHED: Final = ".coins-unfinished-"
 
 
 @contextmanager
@@ -22,12 +22,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     At the end it is forced to the disk, and takes the place of what was there; after a failure nothing has changed.
 
-    Raises ExportFailed where the file cannot be written.
+    Raises FileNotWritten where the file cannot be written.
     """
     path = path.resolve()
     try:
         if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            raise ExportFailed(f"{path} is no file; name one that is, or that is not there yet")
+            raise FileNotWritten(f"{path} is no file; name one that is, or that is not there yet")
         with TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as room:
             unfinished = Path(room) / path.name
             yield unfinished
@@ -35,7 +35,7 @@ def whole_file(path: Path) -> Iterator[Path]:
             unfinished.replace(path)
             _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise ExportFailed(f"{path} cannot be written: {error.strerror or error}") from error
+        raise FileNotWritten(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _sync(path: Path, flags: int) -> None:
