@@ -34,6 +34,7 @@ class Report(StrEnum):
 SWITCHES = frozenset({"subtree", "expired"})
 NUMBERS = frozenset({"expiring-within"})
 DAYS = frozenset({"from", "to"})
+SEARCH = "search"
 
 FILTERS: dict[Report, frozenset[str]] = {
     Report.STATEMENT: frozenset(
@@ -68,7 +69,7 @@ def checked_filters(report: Report, filters: dict[str, Any]) -> None:
                 raise ValueError(f"filters.{name}: must be 0 to {MAX_DAYS} days")
         elif name in DAYS:
             _day(name, value)
-        elif name == "search":
+        elif name == SEARCH:
             _text(name, value)
         else:
             values = value if isinstance(value, list) else [value]

@@ -11,6 +11,7 @@ from ledger.database import connect
 from ledger.errors import DatabaseUnavailable, SchemaOutdated
 from ledger.schema import check_schema
 from messages.publisher import connect as connect_redis
+from workers.jobs.rows import TRIES
 from workers.process import GONE_AFTER_SECONDS
 from workers.settings import Settings
 
@@ -28,6 +29,12 @@ SELECT count(*) FILTER (WHERE lease_until > clock_timestamp()), count(*) FILTER 
 FROM partition WHERE id < %b"""
 _OUTBOX = "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM outbox"
 _LETTERS = "SELECT count(*) FROM dead_letter WHERE state IN ('waiting', 'failed again')"
+# A try that was no outage, and no run since that has made good for it.
+_JOBS = """
+SELECT r.id, r.job, r.state, r.tries FROM job_run r
+WHERE r.state = 'waiting' AND r.error IS NOT NULL AND r.tries > 0
+   OR r.state = 'failed' AND NOT EXISTS (SELECT FROM job_run n WHERE n.job = r.job AND n.id > r.id AND n.state = 'done')
+ORDER BY r.id"""
 _LIVE = f"""
 SELECT count(*) FROM process
 WHERE role = %b AND seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds'"""
@@ -40,7 +47,7 @@ def examine(settings: Settings) -> list[Check]:
         with connect(settings.database, name="health", timeout_seconds=3) as connection:
             checks.append(Check("database", True, "answers"))
             check_schema(connection)
-            checks += _inside(connection, settings.partitions)
+            checks += inside(connection, settings.partitions)
     except DatabaseUnavailable as error:
         checks.append(Check("database", False, str(error)))
     except SchemaOutdated as error:
@@ -61,7 +68,8 @@ def _edge(settings: Settings) -> Check:
     return Check("edge", True, "answers")
 
 
-def _inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]:
+def inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]:
+    """What the database knows of the processes and of their work."""
     owned, stopped = _row(connection, _PARTITIONS, (partitions,))
     waiting, late_seconds = _row(connection, _OUTBOX)
     (letters,) = _row(connection, _LETTERS)
@@ -80,10 +88,21 @@ def _inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]
                 f"{stopped} partitions: too many commands crashed in a row; restart the workers",
             )
         )
+    checks.append(_jobs(connection))
     for role in ("worker", "relay", "jobs", "scheduler"):
         (live,) = _row(connection, _LIVE, (role,))
         checks.append(Check(role, live > 0, f"{live} alive"))
     return checks
+
+
+def _jobs(connection: psycopg.Connection[Any]) -> Check:
+    """The last run of each job that has failed, or that was tried in vain and waits to be tried again."""
+    last = {job: (run, state, tries) for run, job, state, tries in connection.execute(_JOBS)}
+    told = [
+        f"{job} {'has failed' if state == 'failed' else f'fails, try {tries} of {TRIES}'}: coins jobs show {run}"
+        for job, (run, state, tries) in last.items()
+    ]
+    return Check("job runs", not told, "; ".join(told) or "none has failed")
 
 
 def _row(connection: psycopg.Connection[Any], statement: str, values: tuple[Any, ...] = ()) -> Any:

@@ -251,6 +251,12 @@ def _value(text: str, annotation: Any) -> Any:
 
 
 def _inner(annotation: Any, name: str) -> Any:
+    from messages.reports import DAYS, NUMBERS, SEARCH, SWITCHES
+
+    if get_origin(annotation) is dict:  # the filters of a list, as its flags take them
+        if name in SWITCHES or name in NUMBERS:
+            return bool if name in SWITCHES else int
+        return str if name in DAYS or name == SEARCH else list[str]
     for part in getattr(annotation, "__args__", (annotation,)):
         if hasattr(part, "model_fields") and name in part.model_fields:
             return part.model_fields[name].annotation

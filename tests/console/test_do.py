@@ -10,7 +10,8 @@ import uuid
 
 import pytest
 
-from messages.commands import COMMANDS
+from console.cli.doing import parse
+from messages.commands import COMMANDS, RequestExport
 from tests.system.site import COINS, Site, until
 
 pytestmark = pytest.mark.system
@@ -70,6 +71,22 @@ def test_lists_parts_and_numbers_are_read_from_text(site: Site, account: str) ->
     done = site.coins("do", "Renewal", f"account={account}", devices, f"plan=p-{account}", "--yes")
     assert done.returncode == 0, done.stderr
     assert site.value("SELECT credit FROM account WHERE account = %s", account) == 74
+
+
+def test_the_filters_of_a_list_are_read_as_its_flags_are() -> None:
+    text = ["subtree=true", "type=recharge,renewal", "search=12,5", "from=2026-11-01"]
+    values = parse(RequestExport, [f"filters.{one}" for one in text])
+    assert values == {
+        "filters": {
+            "subtree": True,
+            "type": ["recharge", "renewal"],
+            "search": "12,5",
+            "from": "2026-11-01",
+        }
+    }
+    assert parse(RequestExport, ["filters.expiring-within=30"]) == {"filters": {"expiring-within": 30}}
+    named = {"export": "e", "account": "a", "report": "statement"}
+    assert RequestExport.model_validate(named | values).filters == values["filters"]
 
 
 @pytest.mark.parametrize(

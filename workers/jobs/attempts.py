@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Any, NamedTuple
 
 import psycopg
 
 from ledger.arrays import columns, literal
+from ledger.covered import covered
 from ledger.decide.cycles import SCHEDULED
 from ledger.decide.dunning import CANCELED_AFTER, MANUAL
 from ledger.upkeep import SOURCE
@@ -16,7 +18,7 @@ from ledger.upkeep import SOURCE
 AGAIN_SECONDS = 10
 LONGEST_AGAIN_SECONDS = 3600
 
-# A page by the index, in its order; whether one waits for an outcome is looked up for the page alone.
+# A page by the index, in its order; whose it is, and whether it waits for an outcome, is looked up for the page alone.
 _DUE = """
 WITH page AS MATERIALIZED (
   SELECT s.subscription, s.paid_cycles, s.account, s.status, s.payment_method, s.cancel_at, s.past_due_since, s.next_try_at
@@ -25,12 +27,14 @@ WITH page AS MATERIALIZED (
   ORDER BY s.next_try_at, s.subscription
   LIMIT %(limit)s
 )
-SELECT p.subscription, p.paid_cycles + 1, p.account, p.status, p.payment_method, p.paid_cycles, p.cancel_at,
-       p.past_due_since, p.next_try_at,
+SELECT p.subscription, p.paid_cycles + 1, p.account, a.account, top.account, p.status, p.payment_method, p.paid_cycles,
+       p.cancel_at, p.past_due_since, p.next_try_at,
        EXISTS (
          SELECT FROM renewal_attempt r
          WHERE r.subscription = p.subscription AND r.cycle_no = p.paid_cycles + 1 AND r.decided_at IS NULL)
 FROM page p
+JOIN account a ON a.id = p.account
+JOIN account top ON top.id = a.path[1]
 ORDER BY p.next_try_at, p.subscription"""
 _COUNT_DUE = "SELECT count(*) FROM subscription WHERE next_try_at <= %b"
 
@@ -40,19 +44,17 @@ SELECT made.subscription, made.cycle_no, made.attempt, a.account, top.account
 FROM made
 JOIN account a ON a.id = made.account
 JOIN account top ON top.id = a.path[1]"""
-_MAKE = f"""
-WITH made AS (
-  INSERT INTO renewal_attempt (subscription, cycle_no, attempt, account, run, tried_at, published_at, published)
-  SELECT u.subscription, u.cycle_no,
-         coalesce((SELECT max(r.attempt) FROM renewal_attempt r
-                   WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no), 0) + 1,
-         u.account, %(run)s, %(now)s, clock_timestamp(), 1
-  FROM unnest(%(subscriptions)s::text[], %(cycles)s::int8[], %(accounts)s::int8[]) AS u(subscription, cycle_no, account)
-  WHERE NOT EXISTS (
-    SELECT FROM renewal_attempt r
-    WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no AND r.decided_at IS NULL)
-  RETURNING subscription, cycle_no, attempt, account
-) {_WHOSE}"""
+_MAKE = """
+INSERT INTO renewal_attempt (subscription, cycle_no, attempt, account, run, tried_at, published_at, published)
+SELECT u.subscription, u.cycle_no,
+       coalesce((SELECT max(r.attempt) FROM renewal_attempt r
+                 WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no), 0) + 1,
+       u.account, %(run)s, %(now)s, clock_timestamp(), 1
+FROM unnest(%(subscriptions)s::text[], %(cycles)s::int8[], %(accounts)s::int8[]) AS u(subscription, cycle_no, account)
+WHERE NOT EXISTS (
+  SELECT FROM renewal_attempt r
+  WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no AND r.decided_at IS NULL)
+RETURNING subscription, attempt"""
 
 # What crashed waits as a dead letter for somebody who understands it; publishing it again would only crash again.
 _NO_LETTER = f"""NOT EXISTS (
@@ -94,11 +96,13 @@ WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no AND r.attempt 
 
 
 class Due(NamedTuple):
-    """A subscription whose time has come, and which cycle it would pay."""
+    """A subscription whose time has come, and which cycle it would pay. `key` is the account's."""
 
     subscription: str
     cycle_no: int
-    account: int
+    key: int
+    account: str
+    top_account: str
     status: str
     payment_method: str
     paid_cycles: int
@@ -112,7 +116,15 @@ class Due(NamedTuple):
             return False
         if self.status == SCHEDULED and self.paid_cycles:
             return False
-        return self.past_due_since is None or now < self.past_due_since + CANCELED_AFTER
+        return not self._is_owed_too_long(now)
+
+    def is_given_up(self, now: datetime) -> bool:
+        """Whether it would have been charged if it were not owed for so long."""
+        by_hand = self.payment_method == MANUAL or self.cancel_at is not None
+        return not by_hand and self._is_owed_too_long(now)
+
+    def _is_owed_too_long(self, now: datetime) -> bool:
+        return self.past_due_since is not None and now >= self.past_due_since + CANCELED_AFTER
 
 
 class Attempt(NamedTuple):
@@ -156,6 +168,27 @@ def due(connection: psycopg.Connection[Any], now: datetime, *, limit: int) -> It
             yield found
 
 
+def parted(
+    connection: psycopg.Connection[Any], some: Sequence[Due], now: datetime, tried_last: set[str]
+) -> tuple[list[Due], list[Due]]:
+    """Those whose cycle is charged, and those whose time comes without a charge.
+
+    What would be given up though coins have come in, while nobody looked, is charged once more; `tried_last` are those
+    for which that was done, and takes them up.
+    """
+    given_up = {one.subscription: one.key for one in some if one.is_given_up(now)}
+    for subscription in tried_last & given_up.keys():
+        del given_up[subscription]
+    if given_up:
+        covered_now = covered(connection, set(given_up.values()), now, most=0).tried
+        given_up = {name: given_up[name] for name in covered_now if name in given_up}
+    tried_last |= given_up.keys()
+    charged = [one.is_charged(now) or one.subscription in given_up for one in some]
+    return list(compress(some, charged)), [
+        one for one, is_charged in zip(some, charged, strict=True) if not is_charged
+    ]
+
+
 def count_due(connection: psycopg.Connection[Any], now: datetime) -> int:
     (count,) = connection.execute(_COUNT_DUE, (now,)).fetchone() or (0,)
     return int(count)
@@ -170,10 +203,14 @@ def make(
         "now": now,
         "subscriptions": literal([one.subscription for one in charged]),
         "cycles": literal([one.cycle_no for one in charged]),
-        "accounts": literal([one.account for one in charged]),
+        "accounts": literal([one.key for one in charged]),
     }
-    made = {row[0]: Attempt(*row) for row in connection.execute(_MAKE, values)}
-    return [made[one.subscription] for one in charged if one.subscription in made]
+    made = dict(connection.execute(_MAKE, values).fetchall())
+    return [
+        Attempt(one.subscription, one.cycle_no, made[one.subscription], one.account, one.top_account)
+        for one in charged
+        if one.subscription in made
+    ]
 
 
 def to_publish_again(connection: psycopg.Connection[Any]) -> list[Attempt]:
@@ -205,9 +242,3 @@ def settle(connection: psycopg.Connection[Any], some: Sequence[Outcome]) -> None
     if some:
         rows = [(*one.attempt[:3], one.decided_at, one.reason, one.message) for one in some]
         connection.execute(_SETTLE, columns(rows), prepare=True)
-
-
-def names(connection: psycopg.Connection[Any], accounts: Sequence[int]) -> dict[int, str]:
-    """Public ids by their keys."""
-    rows = connection.execute("SELECT id, account FROM account WHERE id = ANY(%s::int8[])", (list(accounts),))
-    return dict(rows.fetchall())

@@ -27,7 +27,9 @@ WAITING = 1_000
 AT_ONCE = 500
 POLL_SECONDS = 0.005
 LOOK_SECONDS = 1.0
-STALLED_SECONDS = 30.0
+# How long nothing need come from a partition until it is taken for one that nobody reads; for what an earlier run has left
+# undecided, which should have been decided long since, less.
+SILENT_SECONDS, LEFT_OVER_SECONDS = 30.0, 3.0
 # Somebody has paid it, or ended it, in between: nothing is owed.
 _SETTLED_OTHERWISE = frozenset(
     {Reason.ALREADY_RENEWED, Reason.SUBSCRIPTION_NOT_ACTIVE, Reason.SUBSCRIPTION_NOT_FOUND}
@@ -59,7 +61,9 @@ class _Cycle:
         self._run = run
         self._flight = Flight(run.settings)
         self.paid = self.owed = self.turned = 0
-        self._stalled = False
+        # Partitions from which nothing comes: what is due there waits for a later run, and nobody else waits with it.
+        self._silent: set[int] = set()
+        self._tried_last: set[str] = set()
 
     @property
     def waiting(self) -> int:
@@ -73,25 +77,26 @@ class _Cycle:
         run = self._run
         run.transact(lambda _: None, total=attempts.count_due(run.connection, run.now))
         self._go_on()
-        while self._pass() and not self._stalled:
+        while self._pass():
             pass
 
     def _go_on(self) -> None:
         """With what was left without an outcome when a run before this one ended."""
         self._flight.follow(attempts.open_ones(self._run.connection))
         self._flight.publish_again(attempts.to_publish_again(self._run.connection))
+        self._await(0, silent_seconds=LEFT_OVER_SECONDS)
 
     def _pass(self) -> bool:
-        """Whether anything was due, or waited for its outcome: then there may be more."""
-        run, any_due = self._run, self.waiting > 0
+        """Whether anything was due that could be done, or waited for its outcome: then there may be more."""
+        run, any_due = self._run, self._heeded > 0
         for due in attempts.due(run.connection, run.now, limit=AT_ONCE):
             run.check()
-            charged = [one for one in due if one.is_charged(run.now)]
-            turned = self._turn([one.subscription for one in due if not one.is_charged(run.now)])
+            charged, others = attempts.parted(run.connection, due, run.now, self._tried_last)
+            turned = self._turn([one.subscription for one in others])
+            self._await(WAITING - len(charged))
+            charged = [one for one in charged if self._flight.partition(one) not in self._silent]
             any_due = any_due or bool(charged) or bool(turned)
             if charged:
-                if not self._await(WAITING - len(charged)):
-                    return any_due
                 self._flight.publish(run.transact(partial(self._attempt, charged=charged)))
         # What has just been charged may have another cycle due.
         self._await(0)
@@ -115,27 +120,38 @@ class _Cycle:
             self._run.item(changed.subscription, reason=changed.refused_for, detail=changed.status)
         return len(kept)
 
-    def _await(self, most: int) -> bool:
-        """Wait until at most so many are without an outcome. False where none has come for a long time."""
-        heard_at = looked_at = time.monotonic()
-        while self.waiting > max(0, most):
+    @property
+    def _heeded(self) -> int:
+        """How many outcomes are waited for."""
+        waiting = self._flight.waiting()
+        return sum(count for partition, count in waiting.items() if partition not in self._silent)
+
+    def _await(self, most: int, *, silent_seconds: float = SILENT_SECONDS) -> None:
+        """Wait until at most so many are without an outcome, but for those of partitions from which none comes."""
+        began = looked_at = time.monotonic()
+        heard_at: dict[int, float] = {}
+        while self._heeded > max(0, most):
             now = time.monotonic()
-            if self._settle(self._flight.landed(self._run.connection)):
-                heard_at = now
-            elif now - looked_at > LOOK_SECONDS:
+            decided = self._flight.landed(self._run.connection)
+            if not decided and now - looked_at > LOOK_SECONDS:
                 looked_at = now
-                if self._settle(self._flight.look_at_all(self._run.connection)):
-                    heard_at = now
-                elif now - heard_at > STALLED_SECONDS:
-                    self._stalled = True
-                    return False
+                decided = self._flight.look_at_all(self._run.connection)
                 self._flight.publish_again(attempts.to_publish_again(self._run.connection))
+            heard = {self._flight.partition(one.attempt) for one in decided}
+            heard_at |= dict.fromkeys(heard, now)
+            self._silent -= heard
+            self._silent |= {
+                partition
+                for partition in self._flight.waiting()
+                if now - heard_at.get(partition, began) > silent_seconds
+            }
+            if decided:
+                self._settle(decided)
             else:
                 self._run.check()
                 time.sleep(POLL_SECONDS)
-        return True
 
-    def _settle(self, decided: list[Outcome]) -> int:
+    def _settle(self, decided: list[Outcome]) -> None:
         """Write down what has been decided: paid, or owed from now on."""
         refused_ones = [one for one in decided if one.reason and one.reason not in _SETTLED_OTHERWISE]
         others = [one for one in decided if not one.reason or one.reason in _SETTLED_OTHERWISE]
@@ -143,7 +159,6 @@ class _Cycle:
             self.paid += self._run.transact(partial(self._settle_paid, decided=others))
         owed = self._run.each(refused_ones, self._owe, lambda one: one.attempt.command_id)
         self.owed += sum(owed)
-        return len(decided)
 
     def _settle_paid(self, connection: psycopg.Connection[Any], *, decided: list[Outcome]) -> int:
         attempts.settle(connection, decided)

@@ -14,7 +14,7 @@ from messages.envelope import encode
 from messages.publisher import Message, Publisher, arrays, event
 from messages.streams import SCHEDULER, partition_of
 from workers.jobs import attempts
-from workers.jobs.attempts import Attempt, Outcome
+from workers.jobs.attempts import Attempt, Due, Outcome
 from workers.settings import Settings
 
 # A message is decided as a whole: with few in it, nobody's command waits long behind them.
@@ -32,7 +32,17 @@ class Flight:
         self._messages: dict[int, deque[list[Attempt]]] = defaultdict(deque)
 
     def __len__(self) -> int:
-        return sum(len(message) for waiting in self._messages.values() for message in waiting)
+        return sum(self.waiting().values())
+
+    def waiting(self) -> dict[int, int]:
+        """How many wait for their outcome, partition by partition."""
+        return {
+            partition: sum(map(len, messages)) for partition, messages in self._messages.items() if messages
+        }
+
+    def partition(self, one: Attempt | Due) -> int:
+        """Where it is decided."""
+        return partition_of(one.top_account, self._partitions)
 
     def close(self) -> None:
         self._publisher.close()
@@ -40,7 +50,7 @@ class Flight:
     def follow(self, made: Iterable[Attempt]) -> None:
         """Wait for what somebody else has published."""
         for one in made:
-            self._messages[self._partition(one)].append([one])
+            self._messages[self.partition(one)].append([one])
 
     def publish(self, made: Sequence[Attempt]) -> None:
         """Raises EdgeUnavailable; what may not have arrived is published again later."""
@@ -56,7 +66,7 @@ class Flight:
     def _in_messages(self, made: Sequence[Attempt]) -> Iterator[tuple[int, list[Attempt]]]:
         by_partition: dict[int, list[Attempt]] = defaultdict(list)
         for one in made:
-            by_partition[self._partition(one)].append(one)
+            by_partition[self.partition(one)].append(one)
         for partition, some in by_partition.items():
             for begin in range(0, len(some), A_MESSAGE):
                 yield partition, some[begin : begin + A_MESSAGE]
@@ -88,9 +98,6 @@ class Flight:
             left = ([one for one in message if one not in gone] for message in waiting)
             self._messages[partition] = deque(message for message in left if message)
         return found
-
-    def _partition(self, one: Attempt) -> int:
-        return partition_of(one.top_account, self._partitions)
 
 
 def _renewal(attempt: Attempt) -> bytes:

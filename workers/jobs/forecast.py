@@ -32,16 +32,14 @@ def foresee(run: Run) -> str:
 
 
 def _foresee(run: Run, connection: psycopg.Connection[Any], *, due: list[Due]) -> None:
-    turned = [one.subscription for one in due if not one.is_charged(run.now)]
+    charged, others = attempts.parted(connection, due, run.now, set())
+    turned = [one.subscription for one in others]
     for kept in keep_up(connection, Subscription, turned, time_has_come, run.now):
         (changed,) = kept.applied.changes
         assert isinstance(changed, Subscription)
         run.item(changed.subscription, reason=changed.refused_for, detail=f"would be {changed.status}")
-    names = attempts.names(connection, [one.account for one in due])
     renewals = [
-        Renewal(account=names[one.account], subscription=one.subscription, cycle_no=one.cycle_no)
-        for one in due
-        if one.is_charged(run.now)
+        Renewal(account=one.account, subscription=one.subscription, cycle_no=one.cycle_no) for one in charged
     ]
 
     def following(paid: list[Renewal], book: Book) -> list[Renewal]:

@@ -26,6 +26,8 @@ from workers.errors import SettingsInvalid, WorkersError
 from workers.settings import Settings
 
 LEASE_SECONDS = 15
+# Classes of SQLSTATE: syntax error or access rule violation, feature not supported.
+WRONG_STATEMENT = frozenset({"42", "0A"})
 RACES = 8
 
 log = structlog.get_logger(__name__)
@@ -134,7 +136,7 @@ class Run:
     ) -> list[Result]:
         """Do `work` to all of them in one transaction. Where one cannot be done the others are, and it is told as failed.
 
-        Raises RunLost, SettingsInvalid, and what an outage raises: none of them is one thing's fault.
+        Raises RunLost, SettingsInvalid, and what an outage or a wrong statement raises: none of them is one thing's fault.
         """
         if not things:
             return []
@@ -143,7 +145,7 @@ class Run:
         except (RunLost, RunStopped, RunFailed, SettingsInvalid):
             raise
         except Exception as error:
-            if is_outage(error):
+            if is_outage(error) or is_defect(error):
                 raise
             if len(things) == 1:
                 self._tell_failed(name(things[0]), error)
@@ -214,7 +216,12 @@ def is_outage(error: BaseException) -> bool:
     """Whether a server is away, which is nobody's fault and passes."""
     if isinstance(error, DatabaseUnavailable | EdgeUnavailable | redis.ConnectionError | redis.TimeoutError):
         return True
-    return isinstance(error, psycopg.Error) and classify(error) is Fault.OUTAGE
+    return isinstance(error, psycopg.Error) and classify(error) is Fault.OUTAGE and not is_defect(error)
+
+
+def is_defect(error: BaseException) -> bool:
+    """Whether PostgreSQL does not understand what it was asked: ours to mend, and it does not pass by itself."""
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "")[:2] in WRONG_STATEMENT
 
 
 def _is_race(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -34,12 +35,15 @@ class EdgeDesk:
     """Reads what the scheduler publishes, on a thread of its own, and decides it by the clock of another desk.
 
     further: the events that came of it. said: the outcomes. whole: held from before a commit until what came of it is here.
+    before: done once, before what is read next is decided. stream: what is read.
     """
 
     def __init__(self, url: str, edge_url: str, clock: LedgerDesk) -> None:
         self.further: list[Any] = []
         self.said: list[Said] = []
         self.error: Exception | None = None
+        self.before: Callable[[], object] | None = None
+        self.stream = STREAM
         self.whole = threading.Lock()
         self._clock = clock
         self._desk = LedgerDesk(url, partition=PARTITION, producer=SCHEDULER, now=clock.now)
@@ -76,18 +80,23 @@ class EdgeDesk:
             self.error = error
 
     def _read(self) -> None:
-        place: bytes | str = "0-0"
+        places: dict[str, bytes | str] = defaultdict(lambda: "0-0")
         while not self._ended.is_set():
             self._reading.wait()
-            found: Any = self._client.xread({STREAM: place}, count=500, block=BLOCK_MILLISECONDS)
+            found: Any = self._client.xread(
+                {self.stream: places[self.stream]}, count=500, block=BLOCK_MILLISECONDS
+            )
             if not found or not self._reading.is_set():
                 continue
-            ((_, entries),) = found
+            ((name, entries),) = found
+            if self.before is not None:
+                self.before()
+                self.before = None
             with self.whole:
                 self._desk.now = self._clock.now
                 self.said += self._desk.deliver(*(fields[b"event"] for _, fields in entries))
                 self.further += self._desk.further
-            place = entries[-1][0]
+            places[name.decode()] = entries[-1][0]
 
 
 class Tried(NamedTuple):

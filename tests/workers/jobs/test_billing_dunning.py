@@ -158,6 +158,38 @@ def test_a_scheduler_that_was_away_goes_on_in_the_calendar_where_it_stands_by_th
     assert (acme.row().status, acme.row().next_try_at) == ("suspended", after(days=30))
 
 
+@pytest.mark.parametrize(("amount", "status", "credit"), [(25, "active", 10), (4, "canceled", 9)])
+def test_what_came_in_while_nobody_scheduled_is_tried_before_it_is_given_up(
+    acme: BillingDesk, amount: int, status: str, credit: int
+) -> None:
+    # Given coins that came in before the thirtieth day, and a scheduler that comes back after it
+    acme.until(after(days=29))
+    acme.desk.now = after(days=29, hours=20)
+    acme.desk.do(a.top_up("acme", amount))
+    count = len(acme.attempts())
+    acme.desk.now = after(days=30, hours=3)
+    # Then a dry run foresees what the run does
+    (foreseen,) = acme.foreseen()[:1]
+    assert (foreseen.detail == "would be canceled") == (status == "canceled")
+    acme.bill()
+    assert (acme.row().status, acme.desk.credit("acme")) == (status, credit)
+    # (The thirtieth day is the first of May: where one cycle is paid, the next is.)
+    paid = [(2, count + 1, acme.desk.now, None), (3, 1, acme.desk.now, None)]
+    assert tries(acme)[-2:] == paid if status == "active" else tries(acme)[-1][1] == count
+
+
+def test_it_is_tried_only_once_before_it_is_given_up(acme: BillingDesk) -> None:
+    # Given one that looks covered, and is refused all the same
+    acme.until(after(days=29))
+    acme.desk.do(a.top_up("acme", 5))
+    acme.desk.now = after(days=30, hours=3)
+    acme.edge.before = lambda: acme.desk.do(a.adjustment("acme", -1))
+    count = len(acme.attempts())
+    acme.bill()
+    assert tries(acme)[count:] == [(2, count + 1, after(days=30, hours=3), SHORT)]
+    assert acme.row().status == "canceled"
+
+
 def test_revived_late_it_catches_up_and_owes_only_what_is_not_covered(acme: BillingDesk) -> None:
     acme.desk.do(a.subscribe("s2", plan="week"))
     acme.desk.do(a.adjustment("acme", -4))

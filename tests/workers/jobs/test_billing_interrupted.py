@@ -15,12 +15,13 @@ from ledger.database import connect_for_jobs
 from ledger.verify import verify
 from messages.errors import EdgeUnavailable
 from messages.reasons import Reason
+from messages.streams import SCHEDULER, commands_stream, partition_of
 from tests import builders as a
 from tests.desk import LedgerDesk
 from tests.system.site import until
 from tests.workers.jobs.billing_desk import STREAM, BillingDesk
-from workers.jobs import rows
-from workers.jobs.billing import WAITING, bill
+from workers.jobs import billing, rows
+from workers.jobs.billing import AT_ONCE, WAITING, bill
 from workers.jobs.run import RunLost
 
 WEEKLY = {"unit": "week", "count": 1}
@@ -254,6 +255,46 @@ def test_no_more_than_so_many_wait_on_the_edge_at_a_time(acme: BillingDesk) -> N
     assert len(paid(acme)) == 2 * count
     assert len(commands(acme)) == count
     assert acme.desk.credit("acme") == 0
+
+
+def test_a_partition_that_nobody_reads_holds_up_no_other(
+    acme: BillingDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two partitions, of which one is read, and more due on the other than may wait at a time
+    monkeypatch.setattr(billing, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(billing, "LEFT_OVER_SECONDS", 0.2)
+    acme.settings = acme.settings.model_copy(update={"partitions": 2})
+    read, unread = account_in(0), account_in(1)
+    count = WAITING + AT_ONCE
+    for account in (read, unread):
+        acme.desk.do(a.enterprise(account), a.top_up(account, 2 * count))
+    acme.desk.do(a.plan("cheap", "phone", price=1, cycle=a.MONTHLY))
+    acme.desk.send(*(a.subscribe(f"a{n}", account=unread, plan="cheap", kind="phone") for n in range(count)))
+    acme.desk.now = acme.desk.now.replace(hour=13)
+    acme.desk.send(*(a.subscribe(f"b{n}", account=read, plan="cheap", kind="phone") for n in range(5)))
+    acme.desk.now = A_MONTH_LATER.replace(hour=14)
+    # When a run comes to what is due there first, then it goes on with the others, and the rest waits
+    acme.bill()
+    assert acme.desk.credit(read) == 2 * count - 10
+    assert acme.desk.credit(unread) == count
+    waiting = undecided(acme)
+    assert 0 < waiting <= WAITING
+    # When they are due again, then they are charged, and no more waits on the other side
+    acme.desk.now = datetime(2026, 5, 1, 14, tzinfo=UTC)
+    acme.bill()
+    assert acme.desk.credit(read) == 2 * count - 15
+    assert undecided(acme) == waiting
+    # When somebody reads it again, everything there is charged, too
+    acme.edge.stream = commands_stream(1, SCHEDULER)
+    acme.bill()
+    acme.bill()
+    assert undecided(acme) == 0
+    assert acme.desk.credit(unread) == 0
+
+
+def account_in(partition: int) -> str:
+    """A name whose commands go to that one of two partitions."""
+    return next(name for n in range(100) if partition_of(name := f"acme-{n}", 2) == partition)
 
 
 # What people do meanwhile

@@ -9,6 +9,7 @@ import pytest
 
 from messages.errors import EdgeUnavailable
 from tests.workers.jobs.run_rows import AT, Runs, sweep, swept
+from workers import health
 from workers.jobs import rows
 from workers.jobs.rows import TRIES
 from workers.jobs.run import Run, RunFailed, RunStopped
@@ -105,6 +106,33 @@ def test_an_outage_is_waited_out_and_is_no_try(runs: Runs, outage: Callable[[Run
         runs.pause_is_over(id_)
     assert runs.perform(id_, lambda _: "done")
     assert runs.execute("SELECT count(*) FROM dead_letter") == [(0,)]
+
+
+def test_a_statement_that_is_wrong_is_a_failure_and_health_names_the_run(runs: Runs) -> None:
+    # Given a job with a mistake in what it asks the database
+    id_ = runs.ask()
+
+    def mistaken(run: Run) -> str:
+        run.connection.execute("SELECT nothing_of_that_name FROM account")
+        return "never"
+
+    assert check(runs) == (True, "none has failed")
+    # Then each time is a try, which health tells of, and five are enough
+    for tries in range(1, TRIES):
+        assert not runs.perform(id_, mistaken)
+        assert (runs.state(id_), runs.column(id_, "tries")) == ("waiting", tries)
+        assert check(runs) == (False, f"sweep fails, try {tries} of {TRIES}: coins jobs show {id_}")
+        runs.pause_is_over(id_)
+    assert not runs.perform(id_, mistaken)
+    assert check(runs) == (False, f"sweep has failed: coins jobs show {id_}")
+    # When a later run has made good for it, there is nothing to tell
+    assert runs.perform(runs.ask(), lambda _: "done")
+    assert check(runs) == (True, "none has failed")
+
+
+def check(runs: Runs) -> tuple[bool, str]:
+    (found,) = (one for one in health.inside(runs.connection, partitions=1) if one.name == "job runs")
+    return found.ok, found.detail
 
 
 def test_told_to_stop_it_waits_for_another_who_goes_on_at_once(runs: Runs) -> None:

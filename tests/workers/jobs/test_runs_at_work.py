@@ -139,6 +139,18 @@ def test_an_outage_or_a_wrong_setting_is_no_things_fault(runs: Runs, error: type
     assert runs.items(run.id) == []
 
 
+def test_a_statement_that_is_wrong_is_no_things_fault(runs: Runs) -> None:
+    run = runs.taken()
+    assert run.id is not None
+
+    def work(connection: Connection, _: list[str]) -> None:
+        connection.execute("SELECT nothing_of_that_name FROM account")
+
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        run.each(["a", "b"], work, str)
+    assert runs.items(run.id) == []
+
+
 def test_told_twice_the_last_word_counts(runs: Runs) -> None:
     run = runs.taken()
     assert run.id is not None
