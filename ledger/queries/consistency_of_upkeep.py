@@ -26,6 +26,19 @@ CROSS JOIN LATERAL (VALUES
 ) problem(expected, holds, found)
 WHERE problem.holds IS NOT TRUE"""
 
+# What no receipt was made of, and none is going to be.
+RECEIPTED = """
+SELECT paid.transaction || paid.for_what, 'a receipt', 'none, and none is due'
+FROM (
+  SELECT t.id AS transaction, ', a recharge' AS for_what
+  FROM transaction t WHERE t.type = 'recharge' AND t.order_id IS NULL
+  UNION ALL
+  SELECT o.transaction, ' for order ' || o.order_id
+  FROM orders o WHERE o.kind IN ('package', 'proxy') AND o.transaction IS NOT NULL
+) paid
+WHERE NOT EXISTS (SELECT FROM receipt r WHERE r.transaction = paid.transaction)
+  AND NOT EXISTS (SELECT FROM receipt_due d WHERE d.transaction = paid.transaction)"""
+
 SERIES = """
 SELECT top.account || ' ' || s.year, 'the last number is ' || count(r.number), s.last::text
 FROM receipt_series s

@@ -32,6 +32,7 @@ TABLES = (
     "returned",
     "receipt",
     "receipt_series",
+    "receipt_due",
 )
 
 
@@ -76,6 +77,7 @@ def fill(desk: LedgerDesk) -> None:
         issue(desk.connection, "carl", date(2026, 3, 1), desk.now)
         due = [number for (number,) in desk.connection.execute("SELECT transaction FROM receipt_due")]
         issue_receipts(desk.connection, due, desk.now)
+    desk.do(a.top_up("shop", 1))
     desk.do(asked("ConfirmBill", bill="carl.2026-03", confirmed_by="shop"))
     desk.do(asked("Refund", order="early", amount=6), a.onboarding("carl", "d2", price=4))
     desk.later(days=30)
@@ -157,6 +159,8 @@ def test_a_sound_ledger_has_no_difference(filled: Tampering) -> None:
         ),
         ("UPDATE receipt SET number = 'acme-2026-000009' WHERE number = 'acme-2026-000002'", {"receipts"}),
         ("UPDATE receipt SET amount = amount + 1 WHERE order_id = 'paid'", {"receipts"}),
+        ("DELETE FROM receipt_due", {"receipted"}),
+        ("DELETE FROM receipt WHERE number = 'acme-2026-000001'", {"receipted", "receipts", "series"}),
         ("UPDATE receipt_series SET last = last - 1", {"series"}),
         # when they are looked at
         ("UPDATE subscription SET next_try_at = NULL WHERE subscription = 's'", {"next_tries"}),

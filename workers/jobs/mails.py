@@ -14,7 +14,7 @@ from ledger.queries.receipts import content_of
 from workers.errors import SettingsInvalid
 from workers.jobs.performing import give_up
 from workers.jobs.run import Run, is_outage
-from workers.mail.errors import MailDelayed, MailError
+from workers.mail.errors import MailDelayed, MailError, ServerAway
 from workers.mail.message import Attachment, Mail, message_of
 from workers.mail.retries import next_try
 from workers.mail.transport import Transport, transport_for
@@ -78,7 +78,7 @@ def _send_all(run: Run, transport: Transport) -> tuple[int, int]:
             run.transact(partial(_settle, run, one=one, error=error))
             sent += error is None
             left += isinstance(error, MailDelayed)
-            away = away + 1 if isinstance(error, MailDelayed) else 0
+            away = away + 1 if isinstance(error, ServerAway) else 0
             if away >= AWAY_AFTER:
                 break
     return sent, left

@@ -19,3 +19,7 @@ class MailUnsendable(MailRefused):
 
 class MailDelayed(MailError):
     """The mail could not be sent now, for a reason that passes or that is ours to mend: try it again later."""
+
+
+class ServerAway(MailDelayed):
+    """Nothing can be sent now, this mail or another: the server is not there, or wants something else of us."""

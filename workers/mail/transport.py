@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from workers.errors import FileNotWritten
-from workers.mail.errors import MailDelayed, MailError, MailRefused
+from workers.mail.errors import MailDelayed, MailError, MailRefused, ServerAway
 from workers.mail.message import Mail, message_of
 from workers.mail.server import SmtpServer, server_of
 from workers.whole import whole_file
@@ -27,7 +27,8 @@ class Transport(Protocol):
     """Sends one mail after the other. Not for two threads at once."""
 
     def send(self, mail: Mail) -> None:
-        """Raises MailRefused where trying again is pointless, MailDelayed where it is not, SettingsInvalid for the sender.
+        """Raises MailRefused where trying again is pointless, MailDelayed where it is not, SettingsInvalid for the sender;
+        of what is delayed, ServerAway where it would be the same with every other mail.
 
         After MailDelayed the mail may have been taken all the same, when the connection broke before the answer.
         """
@@ -62,7 +63,7 @@ class SmtpTransport:
             raise self._judged("the mail", refused.smtp_code, refused.smtp_error) from None
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
-            raise MailDelayed(f"{self._server}: {self._in_words(error)}") from None
+            raise ServerAway(f"{self._server}: {self._in_words(error)}") from None
 
     def close(self) -> None:
         if self._connection is not None:
@@ -102,7 +103,7 @@ class SmtpTransport:
             connection.starttls(context=self._server.context)
             connection.ehlo()
         elif self._server.starttls == "required":
-            raise MailDelayed(
+            raise ServerAway(
                 f"{self._server}: offers no encryption (STARTTLS), so neither password nor mail was sent; "
                 "use smtps:// or, on a network that is safe, ?starttls=never"
             )
@@ -111,7 +112,8 @@ class SmtpTransport:
         if code == 421:
             self._drop()
         refused = 500 <= code < 600 and code not in _OURS_TO_MEND
-        kind = MailRefused if refused else MailDelayed
+        away = code == 421 or code in _OURS_TO_MEND
+        kind = MailRefused if refused else ServerAway if away else MailDelayed
         verdict = "refused" if refused else "does not take now"
         return kind(f"{self._server}: {verdict} {what}: {code} {self._said(reply)}")
 
@@ -154,7 +156,7 @@ class FileTransport:
                 part.touch(mode=0o600)  # it is its recipient's
                 part.write_bytes(content)
         except OSError as error:
-            raise MailDelayed(f"{self._directory}: cannot be written: {error.strerror or error}") from error
+            raise ServerAway(f"{self._directory}: cannot be written: {error.strerror or error}") from error
         except FileNotWritten as error:
             raise MailDelayed(str(error)) from error
 

@@ -228,8 +228,8 @@ def test_a_server_that_is_away_is_not_asked_for_every_mail(
 def test_one_that_is_not_taken_now_keeps_nobody_else_waiting(
     desk: LedgerDesk, clockwork: Clockwork, postmaster: Postmaster
 ) -> None:
-    """Two of three are put off, again and again, more of them than would do for a server that is away."""
-    names = [f"{kind}{number}@acme.example" for number in range(3) for kind in ("grey-a", "grey-b", "p")]
+    """Six are put off one after the other, more than would do for a server that is away."""
+    names = [f"{kind}{number}@acme.example" for kind in ("grey-a", "grey-b", "p") for number in range(3)]
     for place, name in enumerate(names):
         write(clockwork, name, now=NOW - MINUTE + timedelta(seconds=place))
     assert send_mails(clockwork.begin()) == "3 mails sent, 6 to be tried again"

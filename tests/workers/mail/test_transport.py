@@ -26,7 +26,7 @@ from tests.workers.mail.servers import (
     serving,
 )
 from workers.errors import SettingsInvalid
-from workers.mail.errors import MailDelayed, MailError, MailRefused, MailUnsendable
+from workers.mail.errors import MailDelayed, MailError, MailRefused, MailUnsendable, ServerAway
 from workers.mail.message import Attachment, Mail
 from workers.mail.server import server_of
 from workers.mail.transport import FileTransport, SmtpTransport, transport_for
@@ -117,11 +117,11 @@ def test_a_connection_that_the_server_closed_between_two_mails_is_made_again(ope
         ),
         (Postmaster(to_sender="553 5.1.8 not allowed"), MailRefused, "refused the sender: 553"),
         (Postmaster(to_sender="451 later"), MailDelayed, "does not take now the sender: 451"),
-        (Postmaster(to_sender="530 5.7.0 log in first"), MailDelayed, "does not take now the sender: 530"),
+        (Postmaster(to_sender="530 5.7.0 log in first"), ServerAway, "does not take now the sender: 530"),
         (Postmaster(to_content="554 5.7.1 spam"), MailRefused, "refused the mail: 554 5.7.1 spam"),
         (Postmaster(to_content="452 no space"), MailDelayed, "does not take now the mail: 452"),
-        (Postmaster(to_content="421 closing"), MailDelayed, "does not take now the mail: 421"),
-        (Postmaster(breaks_off=True), MailDelayed, "closed"),
+        (Postmaster(to_content="421 closing"), ServerAway, "does not take now the mail: 421"),
+        (Postmaster(breaks_off=True), ServerAway, "closed"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
