@@ -13,17 +13,21 @@ from ledger.queries.named import accounts_named, root_named
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
 
 _LIST = """
-SELECT w.warning, a.account, setter.account, w.amount, w.percent, w.emails, w.set_at
+SELECT w.warning, a.account, setter.account, w.amount, w.percent, w.emails, w.set_at, f.fired_at
 FROM warning w
 JOIN account a ON a.id = w.account
 JOIN account setter ON setter.id = w.set_by
+LEFT JOIN warned f ON f.account = w.account AND f.threshold = 'custom:' || w.warning
 WHERE {conditions}
 ORDER BY w.warning
 LIMIT %(rows)s"""
 
 
 class WarningRow(NamedTuple):
-    """A warning below an `amount`, or below a `percent` of the reference; without `emails` it goes to whoever set it."""
+    """A warning below an `amount`, or below a `percent` of the reference; without `emails` it goes to whoever set it.
+
+    fired_at: since when available is below it; None while it waits to fire.
+    """
 
     warning: str
     account: str
@@ -32,6 +36,7 @@ class WarningRow(NamedTuple):
     percent: int | None
     emails: list[str]
     set_at: datetime
+    fired_at: datetime | None
 
 
 def warnings(

@@ -22,7 +22,7 @@ FIELDS = {
     "holds acme": "hold resource account purpose coefficient frozen remaining since expires_at release",
     "bills": "bill account period charged refunded total status confirmed_by confirmed_at",
     "payment-methods": "country methods",
-    "warnings": "warning account set_by amount percent emails set_at",
+    "warnings": "warning account set_by amount percent emails set_at fired_at",
     "exports": "export account report filters format state requested_at ready_at rows bytes sha256 path why",
 }
 

@@ -28,7 +28,8 @@ def warnings(
 ) -> None:
     """The custom warnings that were not removed. --search looks in id and e-mails. Times are UTC.
 
-    One fires when available falls below the amount, or below that percentage of the reference.
+    One fires when available falls below the amount, or below that percentage of the reference; `fired_at` stays until
+    available is back above.
 
     Example: coins warnings --account acme
     """
@@ -48,6 +49,7 @@ def warnings(
         Column("percent", "{}%".format, right=True),
         Column("emails", joined),
         Column("set_at", manner.time),
+        Column("fired_at", manner.time),
     ]
     write_rows(asked.form, page.rows, columns, following=page.next)
     if asked.form is Form.PERSON:

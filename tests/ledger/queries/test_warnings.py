@@ -7,6 +7,7 @@ import pytest
 
 from ledger.errors import NotFound
 from ledger.queries.warnings import WarningRow, warnings
+from ledger.warnings import settle
 from tests import builders as a
 from tests.desk import NOW, LedgerDesk
 
@@ -35,9 +36,9 @@ def test_warnings_are_listed_as_they_were_set(warned: LedgerDesk, reader: Reader
     emails = ["Fin_1@acme.example", "li.na@acme.example"]
 
     assert warnings(reader).rows == [
-        WarningRow("deep", "acme", "acme", 5, None, [], NOW),
-        WarningRow("low", "north", "acme", 10, None, emails, NOW),
-        WarningRow("mild", "north", "north", None, 40, [], NOW),
+        WarningRow("deep", "acme", "acme", 5, None, [], NOW, None),
+        WarningRow("low", "north", "acme", 10, None, emails, NOW, None),
+        WarningRow("mild", "north", "north", None, 40, [], NOW, None),
     ]
 
 
@@ -45,7 +46,18 @@ def test_a_warning_that_was_set_anew_is_listed_once(warned: LedgerDesk, reader: 
     warned.later(days=1)
     warned.do(a.warning("deep", percent=7))
 
-    assert warnings(reader).rows[0] == WarningRow("deep", "acme", "acme", None, 7, [], warned.now)
+    assert warnings(reader).rows[0] == WarningRow("deep", "acme", "acme", None, 7, [], warned.now, None)
+
+
+def test_one_that_has_fired_says_since_when(warned: LedgerDesk, reader: Reader) -> None:
+    # Given seven of twelve coins, where one warns below ten, and another below forty percent
+    warned.do(a.top_up("north", 12), a.onboarding("north", "d1", price=5))
+    warned.later(days=1)
+    accounts = [key for (key,) in warned.all("SELECT id FROM account WHERE account = 'north'")]
+    with warned.connection.transaction():
+        assert settle(warned.connection, accounts, warned.now)
+    fired = {row.warning: row.fired_at for row in warnings(reader).rows}
+    assert fired == {"deep": None, "low": warned.now, "mild": None}
 
 
 @pytest.mark.parametrize(
