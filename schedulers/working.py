@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import dramatiq
@@ -18,6 +19,8 @@ from workers.settings import Settings
 # A run of each job at a time, and none waits for another to be over.
 THREADS = len(JOBS)
 STOP_MILLISECONDS = 8_000
+# Where there are not enough cores, a command goes first: nobody waits for a receipt to be printed.
+NICENESS = 10
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +38,7 @@ def declare(broker: dramatiq.Broker, settings: Settings, process: Process) -> An
 def run(settings: Settings) -> None:
     """Perform runs until told to stop; what is not finished then goes on elsewhere, or with the next start."""
     connect(settings.redis).close()  # a URL that is none is no reason to wait
+    os.nice(NICENESS)
     with Process("jobs", settings.database) as process, leases_kept(settings, process.name):
         broker = CoinsBroker(settings, owner=process.name)
         declare(broker, settings, process)

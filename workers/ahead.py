@@ -18,7 +18,7 @@ from workers.streams import MAX_BYTES, MAX_DELIVERIES
 MAX_COMMANDS = 1_000
 DEVICES_A_COMMAND = 20
 # Of the scheduler's commands in a batch: while others come in, and otherwise.
-FEW, MANY = 50, 250
+FEW, MANY = 25, 500
 BUSY_SECONDS = 2.0
 
 

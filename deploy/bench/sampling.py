@@ -1,4 +1,6 @@
-"""A command worker that notes where its threads are, two hundred times a second: `python -m deploy.bench.sampling FILE`.
+"""A worker that notes where its threads are, two hundred times a second.
+
+`python -m deploy.bench.sampling commands FILE`, or `jobs FILE`.
 
 When it ends, FILE has a line for each stack that was seen, `thread;outermost;…;innermost count`: what flame graph
 programs read. A thread that waits counts like one that works; the innermost frame tells which it is.
@@ -12,7 +14,8 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-from workers.commands import run
+from schedulers import working
+from workers import commands
 from workers.settings import load
 
 INTERVAL_SECONDS = 0.005
@@ -54,14 +57,17 @@ def _stack(frame: FrameType | None) -> str:
     return ";".join(reversed(places))
 
 
-def main(file: Path) -> None:
+RUNS = {"commands": commands.run, "jobs": working.run}
+
+
+def main(role: str, file: Path) -> None:
     sampler = Sampler()
     sampler.start()
     try:
-        run(load())
+        RUNS[role](load())
     finally:
         sampler.stop(file)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -36,6 +36,7 @@ NOTICE_SECONDS = (
     2.0  # an idle worker looks at its lease every second, and may be waiting for commands half a second
 )
 PAGE = 5_000
+SAMPLED = frozenset({"commands", "jobs"})
 APPLIED = EventType.APPLIED.value
 
 _HOLD = """
@@ -90,9 +91,17 @@ class Bench:
             self._system.close()
 
     def _profiled(self, child: Child) -> Child:
-        if self.profile is None or not child.name.startswith("commands"):
+        role = child.name.rstrip("-0123456789")
+        if self.profile is None or role not in SAMPLED:
             return child
-        command = (child.command[0], "-P", "-m", "deploy.bench.sampling", str(self.profile / child.name))
+        command = (
+            child.command[0],
+            "-P",
+            "-m",
+            "deploy.bench.sampling",
+            role,
+            str(self.profile / child.name),
+        )
         return Child(child.name, command)
 
 

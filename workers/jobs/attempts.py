@@ -18,7 +18,10 @@ from ledger.upkeep import SOURCE
 AGAIN_SECONDS = 10
 LONGEST_AGAIN_SECONDS = 3600
 
-# A page by the index, in its order; whose it is, and whether it waits for an outcome, is looked up for the page alone.
+# Everything is looked up key by key, hence OFFSET 0: the planner may never have seen these tables as large as they are, and
+# what was settled in this run is still in the index of what is open.
+#
+# A page by the index, in its order; whose it is, and whether it waits for an outcome, for the page alone.
 _DUE = """
 WITH page AS MATERIALIZED (
   SELECT s.subscription, s.paid_cycles, s.account, s.status, s.payment_method, s.cancel_at, s.past_due_since, s.next_try_at
@@ -28,13 +31,13 @@ WITH page AS MATERIALIZED (
   LIMIT %(limit)s
 )
 SELECT p.subscription, p.paid_cycles + 1, p.account, a.account, top.account, p.status, p.payment_method, p.paid_cycles,
-       p.cancel_at, p.past_due_since, p.next_try_at,
-       EXISTS (
-         SELECT FROM renewal_attempt r
-         WHERE r.subscription = p.subscription AND r.cycle_no = p.paid_cycles + 1 AND r.decided_at IS NULL)
+       p.cancel_at, p.past_due_since, p.next_try_at, tried.waits IS TRUE
 FROM page p
-JOIN account a ON a.id = p.account
-JOIN account top ON top.id = a.path[1]
+CROSS JOIN LATERAL (SELECT a.account, a.path[1] AS top FROM account a WHERE a.id = p.account OFFSET 0) a
+CROSS JOIN LATERAL (SELECT t.account FROM account t WHERE t.id = a.top OFFSET 0) top
+CROSS JOIN LATERAL (
+  SELECT bool_or(r.decided_at IS NULL) AS waits FROM renewal_attempt r
+  WHERE r.subscription = p.subscription AND r.cycle_no = p.paid_cycles + 1) tried
 ORDER BY p.next_try_at, p.subscription"""
 _COUNT_DUE = "SELECT count(*) FROM subscription WHERE next_try_at <= %b"
 
@@ -46,14 +49,12 @@ JOIN account a ON a.id = made.account
 JOIN account top ON top.id = a.path[1]"""
 _MAKE = """
 INSERT INTO renewal_attempt (subscription, cycle_no, attempt, account, run, tried_at, published_at, published)
-SELECT u.subscription, u.cycle_no,
-       coalesce((SELECT max(r.attempt) FROM renewal_attempt r
-                 WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no), 0) + 1,
-       u.account, %(run)s, %(now)s, clock_timestamp(), 1
+SELECT u.subscription, u.cycle_no, coalesce(tried.last, 0) + 1, u.account, %(run)s, %(now)s, clock_timestamp(), 1
 FROM unnest(%(subscriptions)s::text[], %(cycles)s::int8[], %(accounts)s::int8[]) AS u(subscription, cycle_no, account)
-WHERE NOT EXISTS (
-  SELECT FROM renewal_attempt r
-  WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no AND r.decided_at IS NULL)
+CROSS JOIN LATERAL (
+  SELECT max(r.attempt) AS last, bool_or(r.decided_at IS NULL) AS waits FROM renewal_attempt r
+  WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no) tried
+WHERE tried.waits IS NOT TRUE
 RETURNING subscription, attempt"""
 
 # What crashed waits as a dead letter for somebody who understands it; publishing it again would only crash again.
@@ -76,7 +77,6 @@ WITH made AS (
   FROM renewal_attempt r WHERE r.decided_at IS NULL AND {_NO_LETTER}
 ) {_WHOSE}"""
 
-# Looked up key by key, whatever the planner thinks of a table with millions of keys: hence OFFSET 0.
 _OUTCOMES = f"""
 SELECT u.place, c.decided_at, c.reason, CASE WHEN c.reason IS NOT NULL THEN c.outcome::json ->> 'message' END
 FROM unnest(%s::text[]) WITH ORDINALITY AS u(id, place)
@@ -92,7 +92,8 @@ _SETTLE = """
 UPDATE renewal_attempt r SET decided_at = u.decided_at, reason = u.reason, message = u.message
 FROM unnest(%s::text[], %s::int8[], %s::int4[], %s::timestamptz[], %s::text[], %s::text[])
   AS u(subscription, cycle_no, attempt, decided_at, reason, message)
-WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no AND r.attempt = u.attempt AND r.decided_at IS NULL"""
+WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no AND r.attempt = u.attempt
+  AND coalesce(r.decided_at, 'infinity') = 'infinity'"""
 
 
 class Due(NamedTuple):

@@ -7,6 +7,7 @@ between, the same command is published again under the same id. Its outcome is r
 from __future__ import annotations
 
 import time
+from collections import defaultdict, deque
 from functools import partial
 from typing import Any
 
@@ -22,9 +23,11 @@ from workers.jobs.flight import Flight
 from workers.jobs.forecast import foresee
 from workers.jobs.run import Run
 
-# Enough to keep every worker busy. Others' commands do not wait behind them (`workers/ahead.py`).
-WAITING = 1_000
-AT_ONCE = 500
+# On the edge at a time, shared out over the partitions: enough to keep every worker busy. Others' commands do not wait
+# behind them (`workers/ahead.py`).
+WAITING = 2_000
+# How many are looked for at a time, and how far ahead: what is due together may all belong to one partition.
+AT_ONCE, AHEAD = 500, 1_500
 POLL_SECONDS = 0.005
 LOOK_SECONDS = 1.0
 # How long nothing need come from a partition until it is taken for one that nobody reads; for what an earlier run has left
@@ -61,8 +64,12 @@ class _Cycle:
         self._run = run
         self._flight = Flight(run.settings)
         self.paid = self.owed = self.turned = 0
+        self._share = max(1, WAITING // run.settings.partitions)
+        self._to_publish: defaultdict[int, deque[Due]] = defaultdict(deque)
         # Partitions from which nothing comes: what is due there waits for a later run, and nobody else waits with it.
         self._silent: set[int] = set()
+        self._heard_at: dict[int, float] = {}
+        self._looked_at = time.monotonic()
         self._tried_last: set[str] = set()
 
     @property
@@ -84,23 +91,49 @@ class _Cycle:
         """With what was left without an outcome when a run before this one ended."""
         self._flight.follow(attempts.open_ones(self._run.connection))
         self._flight.publish_again(attempts.to_publish_again(self._run.connection))
-        self._await(0, silent_seconds=LEFT_OVER_SECONDS)
+        self._await_all(silent_seconds=LEFT_OVER_SECONDS)
 
     def _pass(self) -> bool:
         """Whether anything was due that could be done, or waited for its outcome: then there may be more."""
-        run, any_due = self._run, self._heeded > 0
+        run, any_due = self._run, self._is_waiting()
         for due in attempts.due(run.connection, run.now, limit=AT_ONCE):
             run.check()
             charged, others = attempts.parted(run.connection, due, run.now, self._tried_last)
             turned = self._turn([one.subscription for one in others])
-            self._await(WAITING - len(charged))
-            charged = [one for one in charged if self._flight.partition(one) not in self._silent]
-            any_due = any_due or bool(charged) or bool(turned)
-            if charged:
-                self._flight.publish(run.transact(partial(self._attempt, charged=charged)))
+            queued = self._queue(charged)
+            any_due = any_due or bool(queued) or bool(turned)
+            self._publish(but=AHEAD)
+        self._publish(but=0)
         # What has just been charged may have another cycle due.
-        self._await(0)
+        self._await_all()
         return any_due
+
+    def _queue(self, charged: list[Due]) -> int:
+        """How many of them are to be published: not those of which nobody would hear."""
+        heeded = [one for one in charged if self._flight.partition(one) not in self._silent]
+        for one in heeded:
+            self._to_publish[self._flight.partition(one)].append(one)
+        return len(heeded)
+
+    def _publish(self, *, but: int) -> None:
+        """Publish what is queued but for so many, as outcomes make room for it."""
+        while sum(map(len, self._to_publish.values())) > but:
+            if chosen := self._chosen():
+                self._flight.publish(self._run.transact(partial(self._attempt, charged=chosen)))
+            else:
+                self._listen()
+
+    def _chosen(self) -> list[Due]:
+        """Of each partition what there is room for, if it is not too little to be worth a transaction."""
+        waiting = self._flight.waiting()
+        chosen: list[Due] = []
+        for partition, queue in self._to_publish.items():
+            if partition in self._silent:
+                queue.clear()
+            room = self._share - waiting.get(partition, 0)
+            if room >= min(len(queue), AT_ONCE // 2, self._share):
+                chosen += [queue.popleft() for _ in range(min(room, len(queue)))]
+        return chosen
 
     def _attempt(self, connection: psycopg.Connection[Any], *, charged: list[Due]) -> list[Attempt]:
         return attempts.make(connection, charged, run=self._run.id or 0, now=self._run.now)
@@ -120,36 +153,36 @@ class _Cycle:
             self._run.item(changed.subscription, reason=changed.refused_for, detail=changed.status)
         return len(kept)
 
-    @property
-    def _heeded(self) -> int:
-        """How many outcomes are waited for."""
-        waiting = self._flight.waiting()
-        return sum(count for partition, count in waiting.items() if partition not in self._silent)
+    def _await_all(self, *, silent_seconds: float = SILENT_SECONDS) -> None:
+        self._flight.arrived()
+        while self._is_waiting():
+            self._listen(silent_seconds)
 
-    def _await(self, most: int, *, silent_seconds: float = SILENT_SECONDS) -> None:
-        """Wait until at most so many are without an outcome, but for those of partitions from which none comes."""
-        began = looked_at = time.monotonic()
-        heard_at: dict[int, float] = {}
-        while self._heeded > max(0, most):
-            now = time.monotonic()
-            decided = self._flight.landed(self._run.connection)
-            if not decided and now - looked_at > LOOK_SECONDS:
-                looked_at = now
-                decided = self._flight.look_at_all(self._run.connection)
-                self._flight.publish_again(attempts.to_publish_again(self._run.connection))
-            heard = {self._flight.partition(one.attempt) for one in decided}
-            heard_at |= dict.fromkeys(heard, now)
-            self._silent -= heard
-            self._silent |= {
-                partition
-                for partition in self._flight.waiting()
-                if now - heard_at.get(partition, began) > silent_seconds
-            }
-            if decided:
-                self._settle(decided)
-            else:
-                self._run.check()
-                time.sleep(POLL_SECONDS)
+    def _is_waiting(self) -> bool:
+        """Whether there is an outcome to wait for."""
+        return bool(self._flight.waiting().keys() - self._silent)
+
+    def _listen(self, silent_seconds: float = SILENT_SECONDS) -> None:
+        """Write down what has been decided since; wait a little where nothing has."""
+        decided = self._flight.landed(self._run.connection)
+        now = time.monotonic()
+        if not decided and now - self._looked_at > LOOK_SECONDS:
+            self._looked_at = now
+            decided = self._flight.look_at_all(self._run.connection)
+            self._flight.publish_again(attempts.to_publish_again(self._run.connection))
+        heard = {self._flight.partition(one.attempt) for one in decided}
+        waiting = self._flight.waiting()
+        self._heard_at = {
+            partition: now if partition in heard else self._heard_at.get(partition, now)
+            for partition in waiting
+        }
+        self._silent -= heard
+        self._silent |= {partition for partition, at in self._heard_at.items() if now - at > silent_seconds}
+        if decided:
+            self._settle(decided)
+        else:
+            self._run.check()
+            time.sleep(POLL_SECONDS)
 
     def _settle(self, decided: list[Outcome]) -> None:
         """Write down what has been decided: paid, or owed from now on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -18,7 +19,7 @@ from workers.jobs.attempts import Attempt, Due, Outcome
 from workers.settings import Settings
 
 # A message is decided as a whole: with few in it, nobody's command waits long behind them.
-A_MESSAGE = 50
+A_MESSAGE = 25
 
 
 class Flight:
@@ -30,6 +31,9 @@ class Flight:
             settings.edge, producer=SCHEDULER, partitions=settings.partitions, timeout_seconds=30.0
         )
         self._messages: dict[int, deque[list[Attempt]]] = defaultdict(deque)
+        # What goes to the edge's disk next is looked for meanwhile.
+        self._sender = ThreadPoolExecutor(1, "renewals")
+        self._sent: Future[None] | None = None
 
     def __len__(self) -> int:
         return sum(self.waiting().values())
@@ -45,6 +49,7 @@ class Flight:
         return partition_of(one.top_account, self._partitions)
 
     def close(self) -> None:
+        self._sender.shutdown()
         self._publisher.close()
 
     def follow(self, made: Iterable[Attempt]) -> None:
@@ -53,15 +58,15 @@ class Flight:
             self._messages[self.partition(one)].append([one])
 
     def publish(self, made: Sequence[Attempt]) -> None:
-        """Raises EdgeUnavailable; what may not have arrived is published again later."""
-        for partition, message in self._in_messages(made):
+        """Raises EdgeUnavailable, for these or for those before; what may not have arrived is published again later."""
+        messages = list(self._in_messages(made))
+        for partition, message in messages:
             self._messages[partition].append(message)
-            self._send(partition, message)
+        self._send(messages)
 
     def publish_again(self, made: Sequence[Attempt]) -> None:
         """What is waited for already, and may have been lost."""
-        for partition, message in self._in_messages(made):
-            self._send(partition, message)
+        self._send(self._in_messages(made))
 
     def _in_messages(self, made: Sequence[Attempt]) -> Iterator[tuple[int, list[Attempt]]]:
         by_partition: dict[int, list[Attempt]] = defaultdict(list)
@@ -71,9 +76,21 @@ class Flight:
             for begin in range(0, len(some), A_MESSAGE):
                 yield partition, some[begin : begin + A_MESSAGE]
 
-    def _send(self, partition: int, message: list[Attempt]) -> None:
-        bodies = arrays(map(_renewal, message), A_MESSAGE)
-        self._publisher.send_raw([Message(body, partition) for body in bodies])
+    def _send(self, messages: Iterable[tuple[int, list[Attempt]]]) -> None:
+        """All at once: each time is a write to the edge's disk."""
+        encoded = [
+            Message(body, partition)
+            for partition, message in messages
+            for body in arrays(map(_renewal, message), A_MESSAGE)
+        ]
+        self.arrived()
+        self._sent = self._sender.submit(self._publisher.send_raw, encoded)
+
+    def arrived(self) -> None:
+        """Wait until what was published is on the edge. Raises EdgeUnavailable."""
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            sent.result()
 
     def landed(self, connection: psycopg.Connection[Any]) -> list[Outcome]:
         """What was decided since, up to the last message of each partition whose last command is."""
