@@ -66,6 +66,7 @@ class _Cycle:
         self.paid = self.owed = self.turned = 0
         self._share = max(1, WAITING // run.settings.partitions)
         self._to_publish: defaultdict[int, deque[Due]] = defaultdict(deque)
+        self._decided: list[Outcome] = []
         # Partitions from which nothing comes: what is due there waits for a later run, and nobody else waits with it.
         self._silent: set[int] = set()
         self._heard_at: dict[int, float] = {}
@@ -121,7 +122,7 @@ class _Cycle:
             if chosen := self._chosen():
                 self._flight.publish(self._run.transact(partial(self._attempt, charged=chosen)))
             else:
-                self._listen()
+                self._settle_or_listen()
 
     def _chosen(self) -> list[Due]:
         """Of each partition what there is room for, if it is not too little to be worth a transaction."""
@@ -155,15 +156,23 @@ class _Cycle:
 
     def _await_all(self, *, silent_seconds: float = SILENT_SECONDS) -> None:
         self._flight.arrived()
-        while self._is_waiting():
-            self._listen(silent_seconds)
+        while self._is_waiting() or self._decided:
+            self._settle_or_listen(silent_seconds)
 
     def _is_waiting(self) -> bool:
         """Whether there is an outcome to wait for."""
         return bool(self._flight.waiting().keys() - self._silent)
 
-    def _listen(self, silent_seconds: float = SILENT_SECONDS) -> None:
-        """Write down what has been decided since; wait a little where nothing has."""
+    def _settle_or_listen(self, silent_seconds: float = SILENT_SECONDS) -> None:
+        """Write down what has been decided; but first publish what it made room for, so that nobody waits for work."""
+        decided, self._decided = self._decided, []
+        if decided:
+            self._settle(decided)
+        else:
+            self._listen(silent_seconds)
+
+    def _listen(self, silent_seconds: float) -> None:
+        """Hear what has been decided since; wait a little where nothing has."""
         decided = self._flight.landed(self._run.connection)
         now = time.monotonic()
         if not decided and now - self._looked_at > LOOK_SECONDS:
@@ -178,9 +187,8 @@ class _Cycle:
         }
         self._silent -= heard
         self._silent |= {partition for partition, at in self._heard_at.items() if now - at > silent_seconds}
-        if decided:
-            self._settle(decided)
-        else:
+        self._decided += decided
+        if not decided:
             self._run.check()
             time.sleep(POLL_SECONDS)
 
@@ -189,7 +197,8 @@ class _Cycle:
         refused_ones = [one for one in decided if one.reason and one.reason not in _SETTLED_OTHERWISE]
         others = [one for one in decided if not one.reason or one.reason in _SETTLED_OTHERWISE]
         if others:
-            self.paid += self._run.transact(partial(self._settle_paid, decided=others))
+            # Were it lost with the server, it would be read from the ledger again.
+            self.paid += self._run.transact(partial(self._settle_paid, decided=others), durable=False)
         owed = self._run.each(refused_ones, self._owe, lambda one: one.attempt.command_id)
         self.owed += sum(owed)
 

@@ -104,16 +104,23 @@ class Run:
     _tally: tuple[int, int] = (0, 0)
 
     def transact(
-        self, work: Callable[[psycopg.Connection[Any]], Result], *, total: int | None = None
+        self,
+        work: Callable[[psycopg.Connection[Any]], Result],
+        *,
+        total: int | None = None,
+        durable: bool = True,
     ) -> Result:
         """Do `work` in a transaction that only the owner of the run can commit; again, where somebody else was faster.
 
-        Items that are told within are kept with it. Raises RunLost, and what `work` raises.
+        Items that are told within are kept with it. durable: whether to wait until it is on disk; what can be found out
+        again need not be. Raises RunLost, and what `work` raises.
         """
         for race in range(RACES):
             self._new, self._tally = [], (0, 0)
             try:
                 with self.connection.transaction() as transaction:
+                    if not durable:
+                        self.connection.execute("SET LOCAL synchronous_commit TO off")
                     self._fence()
                     result = work(self.connection)
                     self._keep(total)
