@@ -226,7 +226,14 @@ def parse(model: Any, fields: list[str]) -> dict[str, Any]:
                 f"{outer} is no field of {model.__name__}; they are {', '.join(model.model_fields)}",
                 param_hint="FIELD=VALUE",
             )
-        value = _value(text, known.annotation if not inner else _inner(known.annotation, inner))
+        annotation = (
+            known.annotation
+            if not inner
+            else _filter(inner)
+            if outer == "filters"
+            else _inner(known.annotation, inner)
+        )
+        value = _value(text, annotation)
         if inner:
             values.setdefault(outer, {})[inner] = value
         else:
@@ -250,13 +257,16 @@ def _value(text: str, annotation: Any) -> Any:
     return text
 
 
-def _inner(annotation: Any, name: str) -> Any:
+def _filter(name: str) -> Any:
+    """What the flag of that name takes, of the list that is exported."""
     from messages.reports import DAYS, NUMBERS, SEARCH, SWITCHES
 
-    if get_origin(annotation) is dict:  # the filters of a list, as its flags take them
-        if name in SWITCHES or name in NUMBERS:
-            return bool if name in SWITCHES else int
-        return str if name in DAYS or name == SEARCH else list[str]
+    if name in SWITCHES or name in NUMBERS:
+        return bool if name in SWITCHES else int
+    return str if name in DAYS or name == SEARCH else list[str]
+
+
+def _inner(annotation: Any, name: str) -> Any:
     for part in getattr(annotation, "__args__", (annotation,)):
         if hasattr(part, "model_fields") and name in part.model_fields:
             return part.model_fields[name].annotation

@@ -7,12 +7,12 @@ import signal
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-AGAIN_SECONDS = 1.0
+AGAIN_SECONDS = 5.0
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, each of `SIGNALS` raises KeyboardInterrupt; until `stopping` is called, once a second.
+    """Within, each of `SIGNALS` raises KeyboardInterrupt, and again every five seconds until `stopping` is called.
 
     Python swallows what is raised in a finaliser or a callback of the garbage collector, which is where a signal may
     find the program. So it is raised again until somebody has noticed.

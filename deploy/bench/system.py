@@ -201,7 +201,7 @@ def check_outcomes(ids: Iterable[str], outcomes: Iterable[bytes]) -> None:
 def measuring(*, commands: int, rows: int = 1_000_000, profile: Path | None = None) -> Iterator[Bench]:
     """Servers in a temporary directory. Whatever happens within, nothing is left running and nothing stays behind.
 
-    Raises KeyboardInterrupt when asked to stop, by whichever signal, once.
+    Raises KeyboardInterrupt when asked to stop, by whichever signal (`interruption.interruptible`).
     """
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]  # what is measured has the settings that it comes with

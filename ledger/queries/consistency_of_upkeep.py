@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (VALUES
 ) problem(expected, holds, found)
 WHERE problem.holds IS NOT TRUE"""
 
-# What no receipt was made of, and none is going to be.
+# What no receipt was made of, and none is going to be; but for what was paid before there were any.
 RECEIPTED = """
 SELECT paid.transaction || paid.for_what, 'a receipt', 'none, and none is due'
 FROM (
@@ -36,7 +36,8 @@ FROM (
   SELECT o.transaction, ' for order ' || o.order_id
   FROM orders o WHERE o.kind IN ('package', 'proxy') AND o.transaction IS NOT NULL
 ) paid
-WHERE NOT EXISTS (SELECT FROM receipt r WHERE r.transaction = paid.transaction)
+WHERE paid.transaction >= least((SELECT min(transaction) FROM receipt), (SELECT min(transaction) FROM receipt_due))
+  AND NOT EXISTS (SELECT FROM receipt r WHERE r.transaction = paid.transaction)
   AND NOT EXISTS (SELECT FROM receipt_due d WHERE d.transaction = paid.transaction)"""
 
 SERIES = """

@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from console.cli.doing import parse
-from messages.commands import COMMANDS, RequestExport
+from messages.commands import COMMANDS, PlaceOrder, RequestExport
 from tests.system.site import COINS, Site, until
 
 pytestmark = pytest.mark.system
@@ -85,6 +85,7 @@ def test_the_filters_of_a_list_are_read_as_its_flags_are() -> None:
         }
     }
     assert parse(RequestExport, ["filters.expiring-within=30"]) == {"filters": {"expiring-within": 30}}
+    assert parse(PlaceOrder, ["details.note=red, not blue"]) == {"details": {"note": "red, not blue"}}
     named = {"export": "e", "account": "a", "report": "statement"}
     assert RequestExport.model_validate(named | values).filters == values["filters"]
 

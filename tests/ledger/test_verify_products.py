@@ -160,7 +160,7 @@ def test_a_sound_ledger_has_no_difference(filled: Tampering) -> None:
         ("UPDATE receipt SET number = 'acme-2026-000009' WHERE number = 'acme-2026-000002'", {"receipts"}),
         ("UPDATE receipt SET amount = amount + 1 WHERE order_id = 'paid'", {"receipts"}),
         ("DELETE FROM receipt_due", {"receipted"}),
-        ("DELETE FROM receipt WHERE number = 'acme-2026-000001'", {"receipted", "receipts", "series"}),
+        ("DELETE FROM receipt WHERE number = 'acme-2026-000002'", {"receipted", "receipts", "series"}),
         ("UPDATE receipt_series SET last = last - 1", {"series"}),
         # when they are looked at
         ("UPDATE subscription SET next_try_at = NULL WHERE subscription = 's'", {"next_tries"}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import datetime
 from itertools import compress
 from typing import Any, NamedTuple
@@ -18,8 +18,8 @@ from ledger.upkeep import SOURCE
 AGAIN_SECONDS = 10
 LONGEST_AGAIN_SECONDS = 3600
 
-# Everything is looked up key by key, hence OFFSET 0: the planner may never have seen these tables as large as they are, and
-# what was settled in this run is still in the index of what is open.
+# What is due or made is looked up key by key, hence OFFSET 0: the planner may never have seen these tables as large as they
+# are, and what was settled in this run is still in the index of what is open.
 #
 # A page by the index, in its order; whose it is, and whether it waits for an outcome, for the page alone.
 _DUE = """
@@ -55,7 +55,7 @@ CROSS JOIN LATERAL (
   SELECT max(r.attempt) AS last, bool_or(r.decided_at IS NULL) AS waits FROM renewal_attempt r
   WHERE r.subscription = u.subscription AND r.cycle_no = u.cycle_no) tried
 WHERE tried.waits IS NOT TRUE
-RETURNING subscription, attempt"""
+RETURNING subscription, cycle_no, attempt"""
 
 # What crashed waits as a dead letter for somebody who understands it; publishing it again would only crash again.
 _NO_LETTER = f"""NOT EXISTS (
@@ -170,20 +170,18 @@ def due(connection: psycopg.Connection[Any], now: datetime, *, limit: int) -> It
 
 
 def parted(
-    connection: psycopg.Connection[Any], some: Sequence[Due], now: datetime, tried_last: set[str]
+    connection: psycopg.Connection[Any], some: Sequence[Due], now: datetime, tried_last: Set[str]
 ) -> tuple[list[Due], list[Due]]:
     """Those whose cycle is charged, and those whose time comes without a charge.
 
-    What would be given up though coins have come in, while nobody looked, is charged once more; `tried_last` are those
-    for which that was done, and takes them up.
+    What would be given up though coins have come in, while nobody looked, is charged once more, but for those of
+    `tried_last`, for which that was done.
     """
     given_up = {one.subscription: one.key for one in some if one.is_given_up(now)}
-    for subscription in tried_last & given_up.keys():
-        del given_up[subscription]
+    given_up = {name: key for name, key in given_up.items() if name not in tried_last}
     if given_up:
         covered_now = covered(connection, set(given_up.values()), now, most=0).tried
         given_up = {name: given_up[name] for name in covered_now if name in given_up}
-    tried_last |= given_up.keys()
     charged = [one.is_charged(now) or one.subscription in given_up for one in some]
     return list(compress(some, charged)), [
         one for one, is_charged in zip(some, charged, strict=True) if not is_charged
@@ -206,11 +204,11 @@ def make(
         "cycles": literal([one.cycle_no for one in charged]),
         "accounts": literal([one.key for one in charged]),
     }
-    made = dict(connection.execute(_MAKE, values).fetchall())
+    made = {tuple(cycle): attempt for *cycle, attempt in connection.execute(_MAKE, values)}
     return [
-        Attempt(one.subscription, one.cycle_no, made[one.subscription], one.account, one.top_account)
+        Attempt(*cycle, made[cycle], one.account, one.top_account)
         for one in charged
-        if one.subscription in made
+        if (cycle := (one.subscription, one.cycle_no)) in made
     ]
 
 

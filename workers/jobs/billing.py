@@ -31,8 +31,8 @@ AT_ONCE, AHEAD = 500, 1_500
 POLL_SECONDS = 0.005
 LOOK_SECONDS = 1.0
 # How long nothing need come from a partition until it is taken for one that nobody reads; for what an earlier run has left
-# undecided, which should have been decided long since, less.
-SILENT_SECONDS, LEFT_OVER_SECONDS = 30.0, 3.0
+# undecided less, but not before it has been published again.
+SILENT_SECONDS, LEFT_OVER_SECONDS = 30.0, attempts.AGAIN_SECONDS + 3.0
 # Somebody has paid it, or ended it, in between: nothing is owed.
 _SETTLED_OTHERWISE = frozenset(
     {Reason.ALREADY_RENEWED, Reason.SUBSCRIPTION_NOT_ACTIVE, Reason.SUBSCRIPTION_NOT_FOUND}
@@ -95,12 +95,12 @@ class _Cycle:
         self._await_all(silent_seconds=LEFT_OVER_SECONDS)
 
     def _pass(self) -> bool:
-        """Whether anything was due that could be done, or waited for its outcome: then there may be more."""
-        run, any_due = self._run, self._is_waiting()
+        """Whether anything was due that could be done: then there may be more."""
+        run, any_due = self._run, False
         for due in attempts.due(run.connection, run.now, limit=AT_ONCE):
             run.check()
             charged, others = attempts.parted(run.connection, due, run.now, self._tried_last)
-            turned = self._turn([one.subscription for one in others])
+            turned = self._turn([one.subscription for one in others if not self._may_yet_be_paid(one)])
             queued = self._queue(charged)
             any_due = any_due or bool(queued) or bool(turned)
             self._publish(but=AHEAD)
@@ -108,6 +108,10 @@ class _Cycle:
         # What has just been charged may have another cycle due.
         self._await_all()
         return any_due
+
+    def _may_yet_be_paid(self, one: Due) -> bool:
+        """Whether it would be given up while its last try waits where nobody reads."""
+        return one.is_given_up(self._run.now) and self._flight.partition(one) in self._silent
 
     def _queue(self, charged: list[Due]) -> int:
         """How many of them are to be published: not those of which nobody would hear."""
@@ -117,8 +121,12 @@ class _Cycle:
         return len(heeded)
 
     def _publish(self, *, but: int) -> None:
-        """Publish what is queued but for so many, as outcomes make room for it."""
-        while sum(map(len, self._to_publish.values())) > but:
+        """Publish what is queued but for so many, as outcomes make room for it; of silent partitions it is dropped."""
+        while True:
+            for partition in self._silent:
+                self._to_publish.pop(partition, None)
+            if sum(map(len, self._to_publish.values())) <= but:
+                return
             if chosen := self._chosen():
                 self._flight.publish(self._run.transact(partial(self._attempt, charged=chosen)))
             else:
@@ -129,14 +137,13 @@ class _Cycle:
         waiting = self._flight.waiting()
         chosen: list[Due] = []
         for partition, queue in self._to_publish.items():
-            if partition in self._silent:
-                queue.clear()
             room = self._share - waiting.get(partition, 0)
-            if room >= min(len(queue), AT_ONCE // 2, self._share):
+            if room >= min(len(queue), AT_ONCE // 2, max(1, self._share // 2)):
                 chosen += [queue.popleft() for _ in range(min(room, len(queue)))]
         return chosen
 
     def _attempt(self, connection: psycopg.Connection[Any], *, charged: list[Due]) -> list[Attempt]:
+        self._tried_last |= {one.subscription for one in charged if one.is_given_up(self._run.now)}
         return attempts.make(connection, charged, run=self._run.id or 0, now=self._run.now)
 
     def _turn(self, subscriptions: list[str]) -> int:

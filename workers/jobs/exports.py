@@ -30,7 +30,7 @@ from workers.errors import ExportFailed, FileNotWritten
 from workers.exports.build import build
 from workers.exports.request import Built, Request
 from workers.jobs.marks import mark
-from workers.jobs.run import Run, RunLost, RunStopped, is_outage
+from workers.jobs.run import Run, RunLost, RunStopped, is_defect, is_outage
 
 JOB = "exports"
 DIRECTORY = "exports"
@@ -145,7 +145,7 @@ def _make(run: Run, export: _Asked) -> bool:
         run.transact(partial(_not_made, run, export=export, why=str(error), for_now=True))
         return False
     except Exception as error:
-        if is_outage(error) or isinstance(error, RunLost | RunStopped):
+        if is_outage(error) or is_defect(error) or isinstance(error, RunLost | RunStopped):
             raise
         # Nobody else waits behind one that cannot be made.
         log.exception("export failed", export=export.export, run=run.id)

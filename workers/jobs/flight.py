@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import psycopg
+import structlog
 
 from ledger.upkeep import SOURCE
 from messages.commands import Renewal
@@ -21,6 +22,8 @@ from workers.settings import Settings
 # A message is decided as a whole: with few in it, nobody's command waits long behind them.
 A_MESSAGE = 25
 
+log = structlog.get_logger(__name__)
+
 
 class Flight:
     """What was published. Of a message only the last command is asked for: those before it are decided by then."""
@@ -28,7 +31,7 @@ class Flight:
     def __init__(self, settings: Settings) -> None:
         self._partitions = settings.partitions
         self._publisher = Publisher(
-            settings.edge, producer=SCHEDULER, partitions=settings.partitions, timeout_seconds=30.0
+            settings.edge, producer=SCHEDULER, partitions=settings.partitions, timeout_seconds=5.0
         )
         self._messages: dict[int, deque[list[Attempt]]] = defaultdict(deque)
         # What goes to the edge's disk next is looked for meanwhile.
@@ -50,6 +53,8 @@ class Flight:
 
     def close(self) -> None:
         self._sender.shutdown()
+        if self._sent is not None and (error := self._sent.exception()) is not None:
+            log.warning("renewals not published; they will be", why=str(error))
         self._publisher.close()
 
     def follow(self, made: Iterable[Attempt]) -> None:
@@ -58,7 +63,7 @@ class Flight:
             self._messages[self.partition(one)].append([one])
 
     def publish(self, made: Sequence[Attempt]) -> None:
-        """Raises EdgeUnavailable, for these or for those before; what may not have arrived is published again later."""
+        """Send them off. Raises EdgeUnavailable where those before have not arrived; they are published again later."""
         messages = list(self._in_messages(made))
         for partition, message in messages:
             self._messages[partition].append(message)
@@ -101,7 +106,20 @@ class Flight:
             last = max((at for at, message in enumerate(waiting) if message[-1] in decided), default=-1)
             for _ in range(last + 1):
                 done += waiting.popleft()
-        return attempts.outcomes(connection, done)
+        found = attempts.outcomes(connection, done)
+        if len(found) < len(done):
+            self._go_on_waiting(connection, done, found)
+        return found
+
+    def _go_on_waiting(
+        self, connection: psycopg.Connection[Any], done: list[Attempt], found: list[Outcome]
+    ) -> None:
+        """For what is without an outcome though one behind it has one: what crashed is not; what was followed may be."""
+        left = [one for one in done if one not in {outcome.attempt for outcome in found}]
+        crashed = attempts.crashed(connection, left)
+        for one in reversed(left):
+            if one not in crashed:
+                self._messages[self.partition(one)].appendleft([one])
 
     def look_at_all(self, connection: psycopg.Connection[Any]) -> list[Outcome]:
         """As `landed`, command by command: of a message that crashed in part the rest is decided, too.

@@ -52,10 +52,12 @@ def _foresee(run: Run, connection: psycopg.Connection[Any], *, due: list[Due]) -
                 found.append((one.next_try_at, one.subscription, again))
         return [again for _, _, again in sorted(found, key=lambda due: due[:2])]
 
+    last_tries = {one.subscription for one in charged if one.is_given_up(run.now)}
     for command, decision in decided(connection, renewals, run.now, following):
         item = f"{command.subscription} cycle {command.cycle_no}"
         if isinstance(decision, Rejected):
-            run.item(item, "refused", decision.reason, decision.message)
+            then = " Then it would be canceled." if command.subscription in last_tries else ""
+            run.item(item, "refused", decision.reason, f"{decision.message}{then}")
         else:
             amount = -sum(
                 leg.amount

@@ -13,7 +13,7 @@ from ledger.dead_letters import escaped
 from ledger.queries.receipts import content_of
 from workers.errors import SettingsInvalid
 from workers.jobs.performing import give_up
-from workers.jobs.run import Run, is_outage
+from workers.jobs.run import Run, is_defect, is_outage
 from workers.mail.errors import MailDelayed, MailError, ServerAway
 from workers.mail.message import Attachment, Mail, message_of
 from workers.mail.retries import next_try
@@ -98,7 +98,7 @@ def _send(run: Run, transport: Transport, one: _Waiting) -> MailError | None:
     except MailError as error:
         return error
     except Exception as error:
-        if is_outage(error):
+        if is_outage(error) or is_defect(error):
             raise
         # Nobody else waits behind one that cannot be made; until it is given up there is time to mend it.
         log.exception("mail cannot be made", mail=one.id, run=run.id)

@@ -227,7 +227,9 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_defect(error: BaseException) -> bool:
-    """Whether PostgreSQL does not understand what it was asked: ours to mend, and it does not pass by itself."""
+    """Whether PostgreSQL does not understand what it was asked: no item's fault. Tried again like any failure, since it
+    passes where the schema was being changed.
+    """
     return isinstance(error, psycopg.Error) and (error.sqlstate or "")[:2] in WRONG_STATEMENT
 
 

@@ -158,7 +158,9 @@ class FileTransport:
         except OSError as error:
             raise ServerAway(f"{self._directory}: cannot be written: {error.strerror or error}") from error
         except FileNotWritten as error:
-            raise MailDelayed(str(error)) from error
+            # A full disk is in every mail's way, a directory of its file's name only in this one's.
+            kind = ServerAway if isinstance(error.__cause__, OSError) else MailDelayed
+            raise kind(str(error)) from error
 
     def close(self) -> None:
         pass

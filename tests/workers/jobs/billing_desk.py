@@ -38,7 +38,7 @@ class EdgeDesk:
     before: done once, before what is read next is decided. stream: what is read.
     """
 
-    def __init__(self, url: str, edge_url: str, clock: LedgerDesk) -> None:
+    def __init__(self, url: str, edge_url: str, clock: LedgerDesk, partition: int = PARTITION) -> None:
         self.further: list[Any] = []
         self.said: list[Said] = []
         self.error: Exception | None = None
@@ -46,7 +46,7 @@ class EdgeDesk:
         self.stream = STREAM
         self.whole = threading.Lock()
         self._clock = clock
-        self._desk = LedgerDesk(url, partition=PARTITION, producer=SCHEDULER, now=clock.now)
+        self._desk = LedgerDesk(url, partition=partition, producer=SCHEDULER, now=clock.now)
         self._client = connect(edge_url)
         self._reading, self._ended = threading.Event(), threading.Event()
         self._reading.set()

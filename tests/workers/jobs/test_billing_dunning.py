@@ -9,6 +9,7 @@ import pytest
 
 from tests import builders as a
 from tests.workers.jobs.billing_desk import BillingDesk
+from workers.jobs import billing
 
 APRIL = datetime(2026, 4, 1, 12, tzinfo=UTC)
 MAY = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -188,6 +189,26 @@ def test_it_is_tried_only_once_before_it_is_given_up(acme: BillingDesk) -> None:
     acme.bill()
     assert tries(acme)[count:] == [(2, count + 1, after(days=30, hours=3), SHORT)]
     assert acme.row().status == "canceled"
+
+
+def test_what_waits_for_its_last_try_where_nobody_reads_is_not_given_up(
+    acme: BillingDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given coins that came in before the thirtieth day, and nobody who decides when it is over
+    monkeypatch.setattr(billing, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(billing, "LEFT_OVER_SECONDS", 0.3)
+    acme.until(after(days=29))
+    acme.desk.do(a.top_up("acme", 25), a.subscribe("s2", plan="week", payment_method="manual"))
+    acme.desk.now = after(days=30, hours=3)
+    # When runs find something to do, and it again, then it waits
+    with acme.edge.held():
+        for _ in range(2):
+            acme.bill()
+            assert acme.row().status == "suspended"
+    assert acme.row("s2").status == "past_due"
+    # And it is paid when somebody decides
+    acme.bill()
+    assert (acme.row().status, acme.row().paid_cycles) == ("active", 3)
 
 
 def test_revived_late_it_catches_up_and_owes_only_what_is_not_covered(acme: BillingDesk) -> None:
