@@ -83,7 +83,7 @@ def inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]:
         Check(
             "outbox", late_seconds < OUTBOX_LATE_SECONDS, f"{waiting} waiting, oldest {late_seconds:.1f} s"
         ),
-        Check("dead letters", True, f"{letters} waiting" + (" in the table dead_letter" if letters else "")),
+        Check("dead letters", True, f"{letters} waiting" + (": coins dead groups" if letters else "")),
     ]
     if stopped:
         checks.append(

@@ -130,6 +130,11 @@ def write_fields(fields: Iterable[tuple[Column, Any]]) -> None:
         _write(f"{name:{width}}  {text}\n")
 
 
+def write_text(text: str) -> None:
+    """Lines as they are, without what a terminal would obey."""
+    _write("\n".join(map(printable, text.split("\n"))) + "\n")
+
+
 def say(text: str) -> None:
     """Something that is not data."""
     print(printable(text), file=sys.stderr)  # noqa: T201

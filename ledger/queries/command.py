@@ -80,7 +80,7 @@ class CommandReport(NamedTuple):
 def command(connection: psycopg.Connection[Any], source: str, id: str) -> CommandReport:
     """What became of the command. Raises NotFound where nothing ever came in under that key."""
     key = {"source": usable(source, "SOURCE"), "id": usable(id, "ID")}
-    letters = [Letter._make((*row[:-1], _text(row[-1]))) for row in connection.execute(_LETTERS, key)]
+    letters = [Letter._make((*row[:-1], text_of(row[-1]))) for row in connection.execute(_LETTERS, key)]
     decided = connection.execute(_DECIDED, key).fetchone()
     if decided is not None:
         return _decided(connection, source, id, letters, *decided)
@@ -178,10 +178,11 @@ def _message(
     }
     row = connection.execute(_BODY, key).fetchone()
     assert row is not None
-    return _Message(stream, position, producer, _text(row[0]))
+    return _Message(stream, position, producer, text_of(row[0]))
 
 
-def _text(body: bytes) -> str:
+def text_of(body: bytes) -> str:
+    """Bytes as text; what is none is escaped."""
     return body.decode("utf-8", "backslashreplace")
 
 
