@@ -25,9 +25,14 @@ FROM account a JOIN account top ON top.id = a.path[1]
 WHERE a.account = %s
 FOR NO KEY UPDATE OF a"""
 
-_LAST = "SELECT max(begins_at) FROM bill WHERE account = %s"
-# A charge may have been posted just after its month was billed, under a time just before: it comes onto the next bill.
-# More than one bill back there can be none.
+# What is not billed yet was posted after the last bill, though perhaps under a time just before its end, or within its
+# month, where that was billed by a clock that was ahead.
+_SINCE = """
+SELECT least(b.begins_at, (
+  SELECT max(t.time) FROM bill_line l JOIN transaction t ON t.id = l.transaction WHERE l.bill = b.bill))
+FROM bill b
+WHERE b.account = %s
+ORDER BY b.begins_at DESC LIMIT 1"""
 _LINES = f"""
 INSERT INTO bill_line (transaction, bill, amount)
 SELECT e.transaction, %(bill)s, -e.amount
@@ -76,7 +81,7 @@ def issue(connection: psycopg.Connection[Any], account: str, month: date, now: d
     known = connection.execute("SELECT FROM bill WHERE bill = %s", (id_,)).fetchone()
     if funding != "sponsored" or known is not None:
         return None
-    (since,) = connection.execute(_LAST, (key,)).fetchone() or (None,)
+    (since,) = connection.execute(_SINCE, (key,)).fetchone() or (None,)
     lines = connection.execute(
         _LINES,
         {

@@ -25,6 +25,7 @@ from console.cli.show import (
     write_rows,
     write_table,
 )
+from ledger.errors import QueryInvalid
 
 if TYPE_CHECKING:
     from ledger.queries.jobs import RunItem
@@ -179,6 +180,8 @@ def run(
     now = datetime.now(UTC)
     day = parse_day(at, flag="--at")
     moment = begin_of(day, "UTC") if day is not None else now
+    if not 2000 <= moment.year < 2100:
+        raise QueryInvalid(f"--at: {moment:%Y-%m-%d} is no day that jobs go by; give one from 2000 to 2099")
     job = named(name).name
     if moment > now and not dry_run and not yes and sys.stdin.isatty():
         typer.confirm(

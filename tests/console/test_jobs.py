@@ -162,6 +162,7 @@ def test_names_that_nobody_has_are_wrong_usage_and_runs_that_never_were_are_not_
     refused(coins("jobs", "runs", "--state", "asleep"), "--state")
     refused(coins("jobs", "runs", "--after", "x"), "--after")
     refused(coins("jobs", "run", "billing", "--at", "tomorrow"), "--at")
+    refused(coins("jobs", "run", "billing", "--at", "9999-12-31", "--dry-run"), "from 2000 to 2099")
     unknown = coins("jobs", "show", "4711000")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "there is no run 4711000" in unknown.stderr

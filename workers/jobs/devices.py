@@ -27,7 +27,9 @@ AT_ONCE = 1_000
 LOOKED_AT_ONCE = 50_000
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
-_MARKED = "SELECT until, place FROM job_mark WHERE job = %b AND subject = 0"
+_MARKED = """
+SELECT until, place FROM job_mark WHERE job = ANY(%b::text[]) AND subject = 0
+ORDER BY until DESC, place DESC NULLS FIRST LIMIT 1"""
 _MARK = """
 INSERT INTO job_mark (job, subject, until, place) VALUES (%b, 0, %b, %b)
 ON CONFLICT (job, subject) DO UPDATE SET until = excluded.until, place = excluded.place"""
@@ -93,12 +95,20 @@ def _tell(run: Run, notice: Notice) -> int:
             count += run.transact(partial(_say, run, notice=notice, portion=portion))
         place = _Place(found[-1].paid_until, found[-1].device)
     if until >= place.paid_until:
-        run.transact(partial(_move, notice=notice, place=_Place(until, None)))
+        run.transact(partial(_move, name=_names(run, notice)[-1], place=_Place(until, None)))
     return count
 
 
+def _names(run: Run, notice: Notice) -> list[str]:
+    """Under which names its marks are; this run's is the last. A clock that is ahead has one of its own: what is told by it
+    twice is told once, and what really comes is told all the same.
+    """
+    is_ahead = run.now > datetime.now(UTC) + LAG
+    return [notice.mark, f"{notice.mark}, ahead"][: 1 + is_ahead]
+
+
 def _marked(run: Run, notice: Notice) -> _Place:
-    row = run.connection.execute(_MARKED, (notice.mark,)).fetchone()
+    row = run.connection.execute(_MARKED, (_names(run, notice),)).fetchone()
     return _Place(*row) if row else _Place(BEFORE_ALL, None)
 
 
@@ -119,9 +129,9 @@ def _say(run: Run, connection: psycopg.Connection[Any], *, notice: Notice, porti
         run.now,
     )
     run.tally(done=len(still))
-    _move(connection, notice=notice, place=_Place(portion[-1].paid_until, portion[-1].device))
+    _move(connection, name=_names(run, notice)[-1], place=_Place(portion[-1].paid_until, portion[-1].device))
     return len(still)
 
 
-def _move(connection: psycopg.Connection[Any], *, notice: Notice, place: _Place) -> None:
-    connection.execute(_MARK, (notice.mark, *place))
+def _move(connection: psycopg.Connection[Any], *, name: str, place: _Place) -> None:
+    connection.execute(_MARK, (name, *place))

@@ -69,7 +69,9 @@ def _draft(
         )
     elif subscription.payment_method == MANUAL:
         key = "payment due"
-        subject, body = texts.payment_due(**about, due_at=since, suspended_at=since + RETRIES[-1])
+        subject, body = texts.payment_due(
+            **about, due_at=subscription.next_payment_at or since, suspended_at=since + RETRIES[-1]
+        )
     else:
         key = "renewal failed"
         subject, body = texts.renewal_failed(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,10 @@ SELECT count(*) FROM old"""
 
 
 def tidy(run: Run) -> str:
-    """Trim and remove, by the run's clock. What of the database and what of the disk goes together is done in this order:
-    first the row says that a file is gone, then it goes; one that is left over is found the next time.
+    """Trim and remove, by the run's clock, but never by one that is ahead: what is removed is gone.
+
+    What of the database and what of the disk goes together is done in this order: first the row says that a file is gone,
+    then it goes; one that is left over is found the next time.
     """
     if run.dry_run:
         return "nothing of this is tried: what is older than its time would be removed"
@@ -83,15 +85,19 @@ def _remove_exports(run: Run) -> int:
     root = run.settings.files
 
     def work(connection: object) -> list[str]:
-        found = run.connection.execute(_OLD_EXPORTS, (run.now - EXPORTS_KEPT,)).fetchall()
+        found = run.connection.execute(_OLD_EXPORTS, (_present(run) - EXPORTS_KEPT,)).fetchall()
         for export, _ in found:
-            run.item(f"export {export}", detail="removed, it can be asked for again")
+            run.item(f"export {export}", detail="removed, it can be asked for again under another id")
         return [path for _, path in found if path]
 
     removed = run.transact(work)
     for path in removed:
         (root / path).unlink(missing_ok=True)
     return len(removed) + _remove_leftovers(run, root)
+
+
+def _present(run: Run) -> datetime:
+    return min(run.now, datetime.now(UTC))
 
 
 def _remove_leftovers(run: Run, root: Path) -> int:
@@ -130,8 +136,9 @@ def _remove_rows(run: Run) -> int:
 
 
 def _remove_some(run: Run, connection: psycopg.Connection[Any]) -> int:
-    mails = connection.execute(_OLD_MAILS, (run.now - MAILS_KEPT, AT_ONCE)).rowcount
-    values = {"long_ago": run.now - RUNS_KEPT, "ago": run.now - IDLE_RUNS_KEPT, "rows": AT_ONCE}
+    now = _present(run)
+    mails = connection.execute(_OLD_MAILS, (now - MAILS_KEPT, AT_ONCE)).rowcount
+    values = {"long_ago": now - RUNS_KEPT, "ago": now - IDLE_RUNS_KEPT, "rows": AT_ONCE}
     (runs,) = connection.execute(_OLD_RUNS, values).fetchone() or (0,)
     return mails + int(runs)
 

@@ -248,6 +248,15 @@ def test_what_is_paid_by_hand_is_never_charged_and_past_due_on_its_day(acme: Bil
     assert acme.desk.credit("acme") == 985
 
 
+def test_a_mail_says_since_when_it_is_due_however_late_somebody_looked(acme: BillingDesk) -> None:
+    acme.desk.do(a.top_up("acme", 1_000), a.subscribe("s2", payment_method="manual"), a.next_cycle("s2"))
+    acme.mails()
+    acme.desk.now = after(days=9)
+    acme.bill()
+    (mail,) = [one for one in acme.mails() if one.subject.startswith("Payment due: s2")]
+    assert "2026-04-01 12:00 (UTC)" in " ".join(mail.body.split())
+
+
 def test_one_that_nobody_has_ever_paid_is_owed_from_its_beginning(acme: BillingDesk) -> None:
     acme.desk.do(a.subscribe("s2", payment_method="manual"))
     acme.bill()

@@ -146,6 +146,26 @@ def test_what_is_posted_late_comes_onto_the_next_bill(shop: LedgerDesk, clockwor
     assert issued(shop) == {"carl.2026-03": (10, 0), "carl.2026-04": (3, 0), "dora.2026-04": (4, 0)}
 
 
+def test_what_is_charged_after_its_month_was_billed_ahead_of_time_comes_onto_a_later_bill(
+    shop: LedgerDesk, clockwork: Clockwork
+) -> None:
+    # Given March and April billed, by a clock that was ahead, while it is March
+    charge(shop, 10)
+    clockwork.run(issue_bills, now=APRIL)
+    charge(shop, 20)
+    clockwork.run(issue_bills, now=MAY)
+    assert issued(shop) == {"carl.2026-03": (10, 0), "carl.2026-04": (20, 0)}
+    # When more is charged in March, and in April and May
+    charge(shop, 1)
+    for month, price in ((APRIL, 2), (MAY, 4)):
+        shop.now = month
+        charge(shop, price)
+    # Then all of it is on the next bill
+    clockwork.run(issue_bills, now=JUNE)
+    assert issued(shop)["carl.2026-05"] == (7, 0)
+    assert verify(shop.connection).differences == []
+
+
 def test_a_month_in_which_funding_changed_is_billed_when_it_is_sponsored_again(
     shop: LedgerDesk, clockwork: Clockwork
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -135,6 +135,23 @@ def test_a_dry_run_counts_and_tells_nothing(acme: LedgerDesk, clockwork: Clockwo
     run = clockwork.run(tell, now=A_MONTH, dry_run=True)
     assert (run.done, clockwork.events()) == (1, [])
     assert told(clockwork, A_MONTH) == [("Expired", "d1")]
+
+
+def test_a_clock_that_is_ahead_keeps_nothing_from_being_told_when_it_comes(
+    acme: LedgerDesk, clockwork: Clockwork
+) -> None:
+    # Given everything told by a clock that is a hundred days ahead
+    present = datetime.now(UTC)
+    clockwork.run(tell, now=present)
+    expiring_at(acme, present + timedelta(days=50), "d2")
+    clockwork.events()
+    assert told(clockwork, present + timedelta(days=100)) == [("Expired", "d2")]
+    assert told(clockwork, present + timedelta(days=101)) == [], "told twice ahead of time it is told once"
+    # Then what comes sooner than that is told when it comes
+    expiring_at(acme, present + WEEK - timedelta(seconds=30), "d3")
+    soon = present + timedelta(seconds=40)
+    assert told(clockwork, soon) == [("Expiring", "d3")]
+    assert told(clockwork, soon) == []
 
 
 def test_a_clock_that_was_set_back_tells_nothing_twice(acme: LedgerDesk, clockwork: Clockwork) -> None:

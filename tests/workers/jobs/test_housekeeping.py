@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -19,10 +19,12 @@ from tests import builders as a
 from tests.conftest import EMBEDDED
 from tests.desk import NOW, LedgerDesk
 from tests.workers.jobs.clockwork import Clockwork
+from workers.jobs import rows
 from workers.jobs.exports import build_exports
 from workers.jobs.housekeeping import tidy
 from workers.jobs.mails import send_mails
 from workers.jobs.receipts import issue_receipts
+from workers.jobs.rows import Taken
 
 # On one server: nothing here asks much of it.
 pytestmark = pytest.mark.parametrize("database_server", [EMBEDDED], indirect=True, scope="session")
@@ -104,7 +106,7 @@ def test_a_file_is_kept_for_thirty_days_and_then_its_export_is_removed(
     run = clockwork.run(tidy, now=NOW + 30 * DAY + SECOND, as_row=True)
     assert (old.exists(), young.exists()) == (False, True)
     assert [(one.item, one.detail) for one in clockwork.items(run)] == [
-        ("export old", "removed, it can be asked for again")
+        ("export old", "removed, it can be asked for again under another id")
     ]
     with pytest.raises(NotFound, match="the export old has no file: its file was removed"):
         ready(clockwork.connection, "old")
@@ -121,6 +123,20 @@ def test_where_there_never_was_a_file_there_is_nothing_to_remove(
 ) -> None:
     assert not clockwork.settings.files.exists()
     clockwork.run(tidy)
+
+
+def test_a_clock_that_is_ahead_removes_nothing_that_is_young(
+    desk: LedgerDesk, clockwork: Clockwork, edge: redis.Redis
+) -> None:
+    desk.now = datetime.now(UTC)
+    desk.do(a.enterprise(), a.export("young", format="csv"))
+    clockwork.run(build_exports, now=desk.now)
+    run = clockwork.begin(now=desk.now)
+    assert run.id is not None
+    assert rows.done(clockwork.connection, Taken(run.id, "test", desk.now, run.epoch, 1), "done")
+    clockwork.run(tidy, now=desk.now + 4_000 * DAY)
+    assert (clockwork.settings.files / ready(clockwork.connection, "young").path).exists()
+    assert desk.one("SELECT count(*) FROM job_run WHERE id = %s", run.id) == (1,)
 
 
 # Rows
