@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ledger.queries.consistency_of_upkeep import NEXT_TRIES, RECEIPTED, RECEIPTS, SERIES
+from ledger.queries.consistency_of_upkeep import NEXT_TRIES, RECEIPTED, RECEIPTS, SERIES, UNBILLED
 from ledger.queries.entries import NUMBER
 
 
@@ -394,6 +394,7 @@ CHECKS = (
     Check("subscriptions", "a subscription is paid as far as its cycles say", "subscription", _SUBSCRIPTIONS),
     Check("bills", "a bill is the sum of its lines, and returned what it says", "bill", _BILLS),
     Check("billed", "a line stands on a bill", "bill_line", _BILLED),
+    Check("unbilled", "no charge is left off the bills", "transaction", UNBILLED),
     Check("receipts", "receipts are numbered without gaps, and are of what was paid", "receipt", RECEIPTS),
     Check("receipted", "what was paid has a receipt, or is to have one", "transaction", RECEIPTED),
     Check("series", "a series of receipts goes on after its last number", "receipt_series", SERIES),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ledger.model import CHARGES
+
 # The place in a series is counted, not believed: a gap, a number used twice and a last one that lies are all told.
 RECEIPTS = """
 SELECT r.number, problem.expected, problem.found
@@ -39,6 +41,20 @@ FROM (
 WHERE paid.transaction >= least((SELECT min(transaction) FROM receipt), (SELECT min(transaction) FROM receipt_due))
   AND NOT EXISTS (SELECT FROM receipt r WHERE r.transaction = paid.transaction)
   AND NOT EXISTS (SELECT FROM receipt_due d WHERE d.transaction = paid.transaction)"""
+
+# An account's entries are in the order of their times, so that what is left for a later bill is behind what was billed.
+UNBILLED = f"""
+SELECT e.transaction || ' of ' || a.account, 'on a bill, as a later charge is', 'on none'
+FROM account a
+CROSS JOIN LATERAL (
+  SELECT max(billed.version) AS version
+  FROM bill b
+  JOIN bill_line l ON l.bill = b.bill
+  JOIN entry billed ON billed.transaction = l.transaction AND billed.account = b.account AND billed.unit = 'allotment'
+  WHERE b.account = a.id) last
+JOIN entry e ON e.account = a.id AND e.account > 0 AND e.version < last.version
+WHERE e.unit = 'allotment' AND e.type IN ({", ".join(f"'{type_.value}'" for type_ in sorted(CHARGES))})
+  AND NOT EXISTS (SELECT FROM bill_line l WHERE l.transaction = e.transaction)"""
 
 SERIES = """
 SELECT top.account || ' ' || s.year, 'the last number is ' || count(r.number), s.last::text
