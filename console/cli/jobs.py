@@ -29,7 +29,7 @@ from ledger.errors import QueryInvalid
 
 if TYPE_CHECKING:
     from ledger.queries.jobs import RunItem
-    from workers.jobs.run import Item
+    from workers.jobs.run import Item, Run
     from workers.settings import Settings
 
 FAILED = 1
@@ -184,23 +184,28 @@ def run(
         raise QueryInvalid(f"--at: {moment:%Y-%m-%d} is no day that jobs go by; give one from 2000 to 2099")
     job = named(name).name
     if moment > now and not dry_run and not yes and sys.stdin.isatty():
-        typer.confirm(
-            f"{job} will really do what is due at {moment:%Y-%m-%d %H:%M} UTC. Go on?", abort=True, err=True
-        )
+        _, result = _tried(settings, job, moment)
+        say(f"{job} by the clock of {moment:%Y-%m-%d %H:%M} UTC: {result}")
+        typer.confirm("It will really be done, now. Go on?", abort=True, err=True)
     if dry_run:
         _foresee(settings, job, moment, json=json)
     else:
         _perform(settings, job, moment, json=json)
 
 
-def _foresee(settings: Settings, job: str, moment: datetime, *, json: bool) -> None:
+def _tried(settings: Settings, job: str, moment: datetime) -> tuple[Run, str]:
+    """What the job would do, and that in a sentence; nothing of it is done."""
     from ledger.database import connect_for_jobs
     from schedulers.schedule import JOBS
     from workers.jobs.run import Run
 
     with connect_for_jobs(settings.database, name="dry run") as connection:
         run = Run(job, moment, settings, connection, dry_run=True, say=say)
-        result = JOBS[job](run)
+        return run, JOBS[job](run)
+
+
+def _foresee(settings: Settings, job: str, moment: datetime, *, json: bool) -> None:
+    run, result = _tried(settings, job, moment)
     if json:
         document = {"job": job, "at": moment, "dry_run": True, "done": run.done, "refused": run.refused}
         write_json({**document, "result": result, "items": run.items})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from schedulers.schedule import JOBS
 from tests import builders as a
-from tests.console.running import Coins, coins_with, document
+from tests.console.running import COMMAND, ROOT, Coins, coins_with, document
 from tests.desk import LedgerDesk
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,17 +39,20 @@ def database(module_database_url: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def coins(database: str, tmp_path_factory: pytest.TempPathFactory) -> Coins:
+def environment(database: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """No queue is there: what needs one cannot be done."""
     directory: Path = tmp_path_factory.mktemp("data")
-    return coins_with(
-        {
-            "PATH": os.environ["PATH"],
-            "COINS_DATABASE_URL": database,
-            "COINS_REDIS_URL": "redis://127.0.0.1:1/0",
-            "COINS_DATA_DIR": str(directory),
-        }
-    )
+    return {
+        "PATH": os.environ["PATH"],
+        "COINS_DATABASE_URL": database,
+        "COINS_REDIS_URL": "redis://127.0.0.1:1/0",
+        "COINS_DATA_DIR": str(directory),
+    }
+
+
+@pytest.fixture(scope="module")
+def coins(environment: dict[str, str]) -> Coins:
+    return coins_with(environment)
 
 
 def frozen(database: str) -> int:
@@ -127,6 +131,31 @@ def test_a_job_is_run_by_any_clock_and_its_run_can_be_looked_at(coins: Coins, da
     assert [json.loads(line)["run"] for line in before.stdout.splitlines()] == [done["run"]]
     (last,) = [row for row in document(coins("jobs", "--json"))["rows"] if row["job"] == "hold-expiry"]
     assert (last["run"], last["state"], last["last_at"]) == (done["run"] + 1, "done", "2026-03-02T00:00:00Z")
+
+
+def test_before_a_clock_that_is_ahead_it_says_what_it_would_do_and_asks(
+    environment: dict[str, str], database: str
+) -> None:
+    ours, theirs = pty.openpty()
+    before = frozen(database)
+    try:
+        with subprocess.Popen(
+            [*COMMAND, "jobs", "run", "hold-expiry", "--at", "2098-01-01"],
+            env=environment,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+        ) as process:
+            os.write(ours, b"n\n")
+            _, said = process.communicate(timeout=30)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert b"hold-expiry by the clock of 2098-01-01 00:00 UTC: " in said
+    assert b"holds expired" in said
+    assert b"It will really be done, now. Go on?" in said
+    assert (process.returncode, frozen(database)) == (1, before)
 
 
 def test_a_job_that_fails_says_why_and_exits_with_1(coins: Coins, database: str) -> None:
