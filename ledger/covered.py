@@ -49,11 +49,10 @@ ORDER BY tried DESC, next_payment_at, subscription"""
 
 
 class Covered(NamedTuple):
-    """Subscriptions to be tried before their day, whether there are more of them, and those that are about to be anyway."""
+    """Subscriptions to be tried before their day, and whether there are more of them."""
 
     subscriptions: list[str]
     more: bool
-    tried: list[str]
 
 
 def covered(
@@ -66,7 +65,6 @@ def covered(
     values = {"accounts": list(accounts), "now": now, "reasons": list(COINS_WERE_SHORT)}
     left: dict[int, int] = {}
     chosen: list[str] = []
-    about_to_be: list[str] = []
     for subscription, tried, price, *who in connection.execute(_OWED, values):
         payers = [(who[0], who[1])] if who[2] is None else [(who[0], who[1]), (who[2], who[3])]
         for payer, has in payers:
@@ -74,8 +72,15 @@ def covered(
         if any(left[payer] < price for payer, _ in payers):
             continue
         if not tried and len(chosen) == most:
-            return Covered(chosen, more=True, tried=about_to_be)
+            return Covered(chosen, more=True)
         for payer, _ in payers:
             left[payer] -= price
-        (about_to_be if tried else chosen).append(subscription)
-    return Covered(chosen, more=False, tried=about_to_be)
+        if not tried:
+            chosen.append(subscription)
+    return Covered(chosen, more=False)
+
+
+def coverable(connection: psycopg.Connection[Any], accounts: Iterable[int], now: datetime) -> set[str]:
+    """What could be paid by now, each for itself, of what those accounts and who buys on their coins owe."""
+    values = {"accounts": list(accounts), "now": now, "reasons": list(COINS_WERE_SHORT)}
+    return {subscription for subscription, *_ in connection.execute(_OWED, values)}

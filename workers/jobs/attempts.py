@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from ledger.arrays import columns, literal
-from ledger.covered import covered
+from ledger.covered import coverable
 from ledger.decide.cycles import SCHEDULED
 from ledger.decide.dunning import CANCELED_AFTER, MANUAL
 from ledger.upkeep import SOURCE
@@ -180,8 +180,8 @@ def parted(
     given_up = {one.subscription: one.key for one in some if one.is_given_up(now)}
     given_up = {name: key for name, key in given_up.items() if name not in tried_last}
     if given_up:
-        covered_now = covered(connection, set(given_up.values()), now, most=0).tried
-        given_up = {name: given_up[name] for name in covered_now if name in given_up}
+        payable = coverable(connection, set(given_up.values()), now)
+        given_up = {name: key for name, key in given_up.items() if name in payable}
     charged = [one.is_charged(now) or one.subscription in given_up for one in some]
     return list(compress(some, charged)), [
         one for one, is_charged in zip(some, charged, strict=True) if not is_charged

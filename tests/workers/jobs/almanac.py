@@ -17,6 +17,7 @@ DAY = timedelta(days=1)
 RETRIED_AFTER = (1 * DAY, 3 * DAY, 7 * DAY)
 SUSPENDED_AFTER = 7 * DAY
 CANCELED_AFTER = 30 * DAY
+COINS_WERE_SHORT = ("insufficient_credit", "master_insufficient_credit", "account_suspended")
 LIVE = ("scheduled", "active", "past_due", "suspended")
 
 
@@ -229,11 +230,29 @@ class Almanac:
         return min((one.look_at for one in self.subscriptions.values() if one.look_at), default=None)
 
     def bill(self, at: datetime) -> None:
-        """Turn after turn, the oldest first, until nothing is due: each is looked at once a turn."""
+        """Turn after turn, the oldest first, until nothing is due: each is looked at once a turn.
+
+        Before one is given up it is tried once more, if there are coins for it by then.
+        """
+        tried_last: set[str] = set()
         while due := sorted(self._due(at)):
-            charged = [id_ for _, id_ in due if not self._turned(self.subscriptions[id_], at)]
+            last_tries = {id_ for _, id_ in due if self._deserves_a_last_try(id_, at)} - tried_last
+            tried_last |= last_tries
+            charged = [
+                id_ for _, id_ in due if id_ in last_tries or not self._turned(self.subscriptions[id_], at)
+            ]
             for id_ in charged:
                 self._try(self.subscriptions[id_], at)
+
+    def _deserves_a_last_try(self, id_: str, at: datetime) -> bool:
+        one = self.subscriptions[id_]
+        if one.owed_since is None or at < one.owed_since + CANCELED_AFTER:
+            return False
+        if one.manual or one.cancel_at is not None or one.refused_for not in COINS_WERE_SHORT:
+            return False
+        active = [device for device in one.goods if self.active_devices.get(device) == one.account.id]
+        price = one.plan.price * (len(active) if one.plan.kind == "renewal" else 1)
+        return not self._may_not_buy(one.account) and self.holders[one.account.payer].credit >= price
 
     def _due(self, at: datetime) -> list[tuple[datetime, str]]:
         return [
