@@ -87,6 +87,9 @@ def runs(
     state: Annotated[
         list[str] | None, typer.Option("--state", help="waiting, running, done, failed.")
     ] = None,
+    busy: Annotated[
+        bool, typer.Option("--busy", help="Without those that found nothing to do: most of them.")
+    ] = False,
     limit: Limit = 50,
     after: Annotated[str | None, typer.Option("--after", metavar="CURSOR")] = None,
     json: Json = False,
@@ -95,7 +98,9 @@ def runs(
 ) -> None:
     """The runs of jobs, the latest first. Times are UTC.
 
-    Example: coins jobs runs --job billing-cycle --state failed
+    Examples: coins jobs runs --busy
+
+    coins jobs runs --job billing-cycle --state failed
     """
     from ledger.queries.jobs import runs as find
     from schedulers.schedule import named
@@ -106,6 +111,7 @@ def runs(
             connection,
             jobs=[named(one).name for one in job or ()],
             states=state or (),
+            busy=busy,
             limit=limit,
             after=after,
         )

@@ -103,14 +103,20 @@ def runs(
     *,
     jobs: Sequence[str] = (),
     states: Sequence[str] = (),
+    busy: bool = False,
     limit: int = DEFAULT_LIMIT,
     after: str | None = None,
 ) -> Page[RunRow]:
-    """Runs, the latest first. The cursor is the last one's number. Raises QueryInvalid."""
+    """Runs, the latest first; `busy`: without those that are done and found nothing to do.
+
+    The cursor is the last one's number. Raises QueryInvalid.
+    """
     one_of(states, STATES, flag="--state")
     where = Conditions()
     where.any_of("r.job", jobs, flag="--job")
     where.any_of("r.state", states, flag="--state")
+    if busy:
+        where.add("NOT (r.state = 'done' AND r.done = 0 AND r.refused = 0)")
     if after is not None:
         if not (after.isascii() and after.isdigit() and len(after) <= 18):
             raise QueryInvalid(

@@ -129,6 +129,8 @@ def test_a_job_is_run_by_any_clock_and_its_run_can_be_looked_at(coins: Coins, da
     assert [row["run"] for row in listed["rows"]] == [done["run"] + 1]
     before = coins("jobs", "runs", "--after", listed["next"], "--ndjson")
     assert [json.loads(line)["run"] for line in before.stdout.splitlines()] == [done["run"]]
+    busy = document(coins("jobs", "runs", "--job", "hold", "--busy", "--json"))
+    assert [row["run"] for row in busy["rows"]] == [done["run"]], "not the one that found nothing to do"
     (last,) = [row for row in document(coins("jobs", "--json"))["rows"] if row["job"] == "hold-expiry"]
     assert (last["run"], last["state"], last["last_at"]) == (done["run"] + 1, "done", "2026-03-02T00:00:00Z")
 
