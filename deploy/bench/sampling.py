@@ -19,6 +19,7 @@ from workers import commands
 from workers.settings import load
 
 INTERVAL_SECONDS = 0.005
+RUNS = {"commands": commands.run, "jobs": working.run}
 
 
 class Sampler:
@@ -55,9 +56,6 @@ def _stack(frame: FrameType | None) -> str:
         places.append(f"{Path(code.co_filename).stem}.{code.co_qualname}:{frame.f_lineno}")
         frame = frame.f_back
     return ";".join(reversed(places))
-
-
-RUNS = {"commands": commands.run, "jobs": working.run}
 
 
 def main(role: str, file: Path) -> None:

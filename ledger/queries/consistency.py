@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ledger.queries.consistency_of_upkeep import NEXT_TRIES, RECEIPTED, RECEIPTS, SERIES, UNBILLED
+from ledger.queries.consistency_of_upkeep import BILLED, NEXT_TRIES, RECEIPTED, RECEIPTS, SERIES, UNBILLED
 from ledger.queries.entries import NUMBER
 
 
@@ -359,11 +359,6 @@ CROSS JOIN LATERAL (VALUES
 ) problem(expected, holds, found)
 WHERE problem.holds IS NOT TRUE"""
 
-_BILLED = """
-SELECT 'transaction ' || l.transaction, 'a bill ' || l.bill, 'none'
-FROM bill_line l
-WHERE NOT EXISTS (SELECT FROM bill b WHERE b.bill = l.bill)"""
-
 CHECKS = (
     Check("balanced", "a transaction's entries sum to zero in each unit", "transaction", _BALANCED),
     Check(
@@ -393,7 +388,7 @@ CHECKS = (
     Check("cycles", "the cycles of a subscription touch and were charged", "subscription_cycle", _CYCLES),
     Check("subscriptions", "a subscription is paid as far as its cycles say", "subscription", _SUBSCRIPTIONS),
     Check("bills", "a bill is the sum of its lines, and returned what it says", "bill", _BILLS),
-    Check("billed", "a line stands on a bill", "bill_line", _BILLED),
+    Check("billed", "a line stands on a bill", "bill_line", BILLED),
     Check("unbilled", "no charge is left off the bills", "transaction", UNBILLED),
     Check("receipts", "receipts are numbered without gaps, and are of what was paid", "receipt", RECEIPTS),
     Check("receipted", "what was paid has a receipt, or is to have one", "transaction", RECEIPTED),

@@ -1,4 +1,4 @@
-"""Where what scheduled work has written does not agree with the ledger: receipts, and when subscriptions are looked at."""
+"""Where what scheduled work has written does not agree with the ledger: bills, receipts, when it looks at a subscription."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ FROM (
 WHERE paid.transaction >= least((SELECT min(transaction) FROM receipt), (SELECT min(transaction) FROM receipt_due))
   AND NOT EXISTS (SELECT FROM receipt r WHERE r.transaction = paid.transaction)
   AND NOT EXISTS (SELECT FROM receipt_due d WHERE d.transaction = paid.transaction)"""
+
+BILLED = """
+SELECT 'transaction ' || l.transaction, 'a bill ' || l.bill, 'none'
+FROM bill_line l
+WHERE NOT EXISTS (SELECT FROM bill b WHERE b.bill = l.bill)"""
 
 # An account's entries are in the order of their times, so that what is left for a later bill is behind what was billed.
 UNBILLED = f"""

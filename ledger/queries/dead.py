@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from ledger.errors import NotFound, QueryInvalid
+from ledger.errors import NotFound
 from ledger.queries.command import text_of
 from ledger.queries.conditions import Conditions, one_of
-from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
+from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit, number_in
 
 STATES = ("waiting", "replaying", "resolved", "failed again", "archived")
 # What nobody has dealt with yet.
@@ -159,11 +159,7 @@ def letters(
     """
     where = conditions_of(chosen)
     if after is not None:
-        if not (after.isascii() and after.isdigit() and len(after) <= 18):
-            raise QueryInvalid(
-                f"--after: {after!r} is no number of a letter; give the cursor that the page before ended with"
-            )
-        where.add("d.id < %(after)s::int8", after=int(after))
+        where.add("d.id < %(after)s::int8", after=number_in(after, "letter"))
     values = {**where.parameters, "rows": checked_limit(limit) + 1}
     found = connection.execute(_LIST.format(conditions=where), values).fetchall()
     rows = [LetterRow(*row) for row in found[:limit]]

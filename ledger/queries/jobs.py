@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from ledger.errors import NotFound, QueryInvalid
+from ledger.errors import NotFound
 from ledger.queries.conditions import Conditions, one_of
-from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit
+from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit, number_in
 
 STATES = ("waiting", "running", "done", "failed")
 
@@ -118,11 +118,7 @@ def runs(
     if busy:
         where.add("NOT (r.state = 'done' AND r.done = 0 AND r.refused = 0)")
     if after is not None:
-        if not (after.isascii() and after.isdigit() and len(after) <= 18):
-            raise QueryInvalid(
-                f"--after: {after!r} is no number of a run; give the cursor that the page before ended with"
-            )
-        where.add("r.id < %(after)s", after=int(after))
+        where.add("r.id < %(after)s", after=number_in(after, "run"))
     found = connection.execute(
         _LIST.format(conditions=where), {**where.parameters, "rows": checked_limit(limit) + 1}
     ).fetchall()

@@ -31,6 +31,15 @@ class ZonedPage(Page[Line]):
     timezone: str
 
 
+def number_in(after: str, of_what: str) -> int:
+    """The cursor of a list that goes by numbers. Raises QueryInvalid."""
+    if not (after.isascii() and after.isdigit() and len(after) <= 18):
+        raise QueryInvalid(
+            f"--after: {after!r} is no number of a {of_what}; give the cursor that the page before ended with"
+        )
+    return int(after)
+
+
 def checked_limit(limit: int) -> int:
     """Raises QueryInvalid where a page of that many rows cannot be had."""
     if not 1 <= limit <= MAX_LIMIT:
