@@ -26,14 +26,14 @@ def foresee(
     now: datetime,
     following: Callable[[list[One], Book], list[One]] = lambda _applied, _book: [],
 ) -> list[tuple[One, Decision]]:
-    """Decide each in its order, in a transaction that the caller rolls back: until then what they want is locked.
+    """Decide each in its order, on what is there now; nothing is locked, nothing is written.
 
     following: the commands that would come of those that would be applied, in their order; decided after all others.
     """
     wanted = Wanted()
     for command in commands:
         needs(command, wanted)
-    book = load(connection, [], wanted, transaction_keys=count(NEVER)).book
+    book = load(connection, [], wanted, never_keys=count(NEVER)).book
     decisions: list[tuple[One, Decision]] = []
     coming = list(commands)
     while coming:

@@ -7,13 +7,14 @@ everything decided is written, outcomes go to the outbox, and what could not be 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import psycopg
 import structlog
 
-from ledger import dead_letters, outcome
+from ledger import dead_letters, last_set, outcome
 from ledger.batch import Batch, Delivery, Handled, Item
 from ledger.book import Book, Origin
 from ledger.dead_letters import INVALID, UNREADABLE, DeadLetter
@@ -21,7 +22,8 @@ from ledger.decide import Wanted, decide, needs
 from ledger.errors import BatchRaced, TooMuchAtOnce
 from ledger.faults import Fault, classify
 from ledger.fence import LEASE_SECONDS, Claim, claim, record_crashes, renew
-from ledger.model import Applied
+from ledger.last_set import Said
+from ledger.model import Applied, Decision, Rejected
 from ledger.numbers import number_of
 from ledger.snapshot import Known, Snapshot, load
 from ledger.store import archive, publish, store
@@ -43,11 +45,19 @@ def handle(connection: psycopg.Connection[Any], batch: Batch, now: datetime) -> 
         BatchRaced: somebody else was faster; roll back and run the batch again.
         psycopg.Error: an outage; roll back, wait and run the batch again.
     """
-    work = _Work(connection, batch, claim(connection, batch), now)
+    work = Work(connection, batch, claim(connection, batch), now)
     work.sort_out()
     work.decide_all(work.items)
     work.write()
     return work.handled
+
+
+def ruling(item: Item, book: Book, now: datetime) -> Decision:
+    """What becomes of a command whose key is free: a pure function of the book and of `now`."""
+    event = item.event
+    if event.expirytime is not None and event.expirytime <= now:
+        return Rejected(Reason.EXPIRED, f"It was to be applied before {time_text(event.expirytime)}.")
+    return decide(event.data, book, now)
 
 
 def _halves(items: list[Item]) -> list[list[Item]]:
@@ -65,8 +75,8 @@ class _Void(Exception):
         self.error = error
 
 
-class _Work:
-    """The steps of one batch, and what they hand to each other."""
+class Work:
+    """The steps of one batch, and what they hand to each other. Letters that are replayed go the same way (`replay.py`)."""
 
     def __init__(
         self, connection: psycopg.Connection[Any], batch: Batch, claimed: Claim, now: datetime
@@ -142,7 +152,7 @@ class _Work:
             except _Void as void:
                 self._undo(some)
                 at = some.index(void.item)
-                self._crash(void.item, void.error)
+                self.crash(void.item, void.error)
                 waiting += [some[at + 1 :], some[:at]]
             except Exception as error:
                 self._undo(some)
@@ -152,7 +162,7 @@ class _Work:
                     case Fault.OUTAGE:
                         raise
                 if len(some) == 1:
-                    self._crash(some[0], error)
+                    self.crash(some[0], error)
                 else:
                     waiting += _halves(some)
 
@@ -170,6 +180,7 @@ class _Work:
         with self.connection.pipeline():
             self.connection.execute("SAVEPOINT chunk", prepare=True)
             snapshot = load(self.connection, items, wanted)
+        self.begin_chunk(items)
         decided: list[Item] = []
         here: dict[tuple[str, str], Item] = {}
         for item in items:
@@ -177,11 +188,19 @@ class _Work:
             if raised is not None:
                 crashed[item.slot] = (item, raised)
         store(self.connection, snapshot.book, decided, batch=self.key, now=self.now)
+        last_set.record(self.connection, self.said(item for item in decided if item.reason is None))
         for item in items:
             if item.slot in crashed:
-                self._crash(*crashed[item.slot])
+                self.crash(*crashed[item.slot])
             else:
                 self.any_decided, self.crashed_in_a_row = True, 0
+
+    def said(self, applied: Iterable[Item]) -> dict[Said, datetime]:
+        """What applied commands have set, and when they said so."""
+        return {one: self.now for item in applied for one in last_set.sets(item.event.data)}
+
+    def begin_chunk(self, items: list[Item]) -> None:
+        """What else there is to know before these are decided: everybody that they need is locked by now."""
 
     def _decide_one(
         self, item: Item, snapshot: Snapshot, here: dict[tuple[str, str], Item], decided: list[Item]
@@ -193,7 +212,7 @@ class _Work:
             Known(first.fingerprint, first.reason, first.body or b"") if first else snapshot.known.get(key)
         )
         if known is None:
-            raised = self._decide_new(item, snapshot.book)
+            raised = self.decide_new(item, snapshot.book)
             if raised is None:
                 here[key] = item
                 decided.append(item)
@@ -207,15 +226,11 @@ class _Work:
             item.body = outcome.stored(Reason.IDEMPOTENCY_CONFLICT, message, None)
         return None
 
-    def _decide_new(self, item: Item, book: Book) -> Exception | None:
+    def decide_new(self, item: Item, book: Book) -> Exception | None:
+        """Decide an item whose key is free, and apply it to the book. What its rule raised, if it did."""
         event = item.event
-        if event.expirytime is not None and event.expirytime <= self.now:
-            item.reason = Reason.EXPIRED
-            message = f"It was to be applied before {time_text(event.expirytime)}."
-            item.body = outcome.stored(Reason.EXPIRED, message, None)
-            return None
         try:
-            decision = decide(event.data, book, self.now)
+            decision = ruling(item, book, self.now)
         except (MemoryError, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - as above; it has changed nothing, so the others go on
@@ -241,7 +256,7 @@ class _Work:
         for item in items:
             item.reset()
 
-    def _crash(self, item: Item, error: BaseException) -> None:
+    def crash(self, item: Item, error: BaseException) -> None:
         event = item.event
         log.error("command crashed", source=event.source, id=event.id, exc_info=error)
         delivery = self.batch.deliveries[item.delivery]
@@ -266,6 +281,24 @@ class _Work:
 
     def write(self) -> None:
         done = [item for item in self.items if item.body is not None]
+        # Before this batch's own letters are there: what came in after a decision is not settled by it.
+        if done and self.claimed.letters_wait:
+            dead_letters.resolve(self.connection, [item.key for item in done], self.now)
+        in_order = self.answered(done)
+        if self.letters:
+            in_order += dead_letters.record(self.connection, self.letters, self.now)
+        with self.connection.pipeline():
+            archive(self.connection, self.key, self.batch, self.now)
+            publish(self.connection, in_order)
+        self._resolve_within(done)
+        self._count_crashes(self.claimed.crashed_in_a_row)
+        if time.monotonic() - self.began > LEASE_SECONDS / 3:
+            renew(self.connection, self.batch)
+        self.handled.commands = len(self.items)
+        self.handled.dead_letters = len(self.letters)
+
+    def answered(self, done: list[Item]) -> list[tuple[str, str, bytes]]:
+        """All events: outcomes in the order of what came in, then further ones."""
         for item in done:
             event = item.event
             self._answer(
@@ -279,21 +312,7 @@ class _Work:
                 item.reason,
                 duplicate=item.duplicate,
             )
-        in_order = [self.events[slot] for slot in sorted(self.events)]
-        in_order += self._announced(done)
-        with self.connection.pipeline():
-            archive(self.connection, self.key, self.batch, self.now)
-            if done and self.claimed.letters_wait:
-                dead_letters.resolve(self.connection, [item.key for item in done], self.now)
-            publish(self.connection, in_order)
-        if self.letters:
-            dead_letters.record(self.connection, self.letters, self.now)
-            self._resolve_within(done)
-        self._count_crashes(self.claimed.crashed_in_a_row)
-        if time.monotonic() - self.began > LEASE_SECONDS / 3:
-            renew(self.connection, self.batch)
-        self.handled.commands = len(self.items)
-        self.handled.dead_letters = len(self.letters)
+        return [*(self.events[slot] for slot in sorted(self.events)), *self._announced(done)]
 
     def _announced(self, items: list[Item]) -> list[tuple[str, str, bytes]]:
         """Further events, after the outcomes: what else there is to be told, and to whom it may be of interest."""

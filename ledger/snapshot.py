@@ -9,7 +9,9 @@ and lock everybody. Should it have changed while we waited for the lock, we star
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -140,12 +142,12 @@ def load(
     connection: psycopg.Connection[Any],
     items: Sequence[Item],
     wanted: Wanted,
-    transaction_keys: Iterator[int] | None = None,
+    never_keys: Iterator[int] | None = None,
 ) -> Snapshot:
     """Everything that is wanted for the items, locked until the transaction ends. Raises BatchRaced, TooMuchAtOnce.
 
-    What is wanted for no item is brought in all the same, with whoever it belongs to. `transaction_keys`: for what is never
-    stored; by default those that the sequence gives.
+    What is wanted for no item is brought in all the same, with whoever it belongs to. `never_keys`: for what is tried and
+    never stored; then nothing is locked, and no sequence is moved.
     """
     owners = _look(connection, wanted)
     if len(items) > 1 and sum(map(len, wanted.rows.values())) > MAX_ROWS:
@@ -154,7 +156,7 @@ def load(
     before: list[int] | None = None
     for _ in range(_ATTEMPTS):
         keys = directory.keys(wanted, owners)
-        loaded = _load(connection, items, wanted, owners, keys)
+        loaded = _load(connection, items, wanted, owners, keys, lock=never_keys is None)
         accounts = [Account(*row) for row in loaded.accounts]
         locked = [account.id for account in accounts]
         # Who stands under an account is looked up before it is locked: with the lock, nobody comes or goes anymore.
@@ -166,8 +168,8 @@ def load(
         raise BatchRaced("the accounts that pay kept changing while they were being locked")
     book = Book(
         accounts,
-        transaction_keys=transaction_keys or iter(loaded.transaction_keys),
-        account_keys=iter(loaded.account_keys),
+        transaction_keys=never_keys or iter(loaded.transaction_keys),
+        account_keys=never_keys or iter(loaded.account_keys),
     )
     for kind, rows in loaded.rows.items():
         key_of = KINDS[kind].key_of
@@ -195,42 +197,48 @@ def _load(
     wanted: Wanted,
     owners: set[int],
     keys: list[int] | None,
+    *,
+    lock: bool,
 ) -> _Loaded:
+    statement, values = _of_accounts(wanted, owners, keys)
     with connection.pipeline():
         accounts = _cursor(connection)
-        if keys is not None:
-            accounts.execute(LOCK_KEYS, (literal(keys),), prepare=True)
-        elif owners and not wanted.subtrees and not wanted.lineages:
-            accounts.execute(
-                LOCK_NAMED_AND_OWNERS,
-                [literal(sorted(wanted.accounts)), literal(sorted(owners))],
-                prepare=True,
-            )
-        elif wanted.subtrees or wanted.lineages:
-            accounts.execute(
-                LOCK_NAMED_AND_MORE,
-                [
-                    literal(sorted(some))
-                    for some in (wanted.accounts, owners, wanted.subtrees, wanted.lineages)
-                ],
-                prepare=True,
-            )
-        else:
-            accounts.execute(LOCK_NAMED, (literal(list(wanted.accounts)),), prepare=True)
+        accounts.execute(statement if lock else unlocked(statement), values, prepare=True)
         # After the locks are held, so that whoever held them before us has left their keys and rows to be found.
         known = _cursor(connection)
         if items:
             known.execute(KEYS, columns(item.key for item in items), prepare=True)
-        rows = _asked(connection, wanted.rows)
-        transaction_keys = _next(connection, "transaction_key", len(items) + wanted.two_transactions)
-        account_keys = _next(connection, "account_key", wanted.new_accounts) if wanted.new_accounts else None
+        rows = _asked(connection, wanted.rows, lock=lock)
+        transactions = len(items) + wanted.two_transactions
+        transaction_keys = _next(connection, "transaction_key", transactions) if lock else None
+        account_keys = (
+            _next(connection, "account_key", wanted.new_accounts) if wanted.new_accounts and lock else None
+        )
         return _Loaded(
             accounts.fetchall(),
             known.fetchall() if items else [],
             _fetched(rows),
-            [key for (key,) in transaction_keys.fetchall()],
+            [key for (key,) in transaction_keys.fetchall()] if transaction_keys else [],
             [key for (key,) in account_keys.fetchall()] if account_keys else [],
         )
+
+
+def _of_accounts(wanted: Wanted, owners: set[int], keys: list[int] | None) -> tuple[str, list[str]]:
+    """The statement that locks the accounts, and its arrays: the simplest one that finds them all."""
+    if keys is not None:
+        return LOCK_KEYS, [literal(keys)]
+    if wanted.subtrees or wanted.lineages:
+        some = (wanted.accounts, owners, wanted.subtrees, wanted.lineages)
+        return LOCK_NAMED_AND_MORE, [literal(sorted(one)) for one in some]
+    if owners:
+        return LOCK_NAMED_AND_OWNERS, [literal(sorted(wanted.accounts)), literal(sorted(owners))]
+    return LOCK_NAMED, [literal(list(wanted.accounts))]
+
+
+@cache
+def unlocked(statement: str) -> str:
+    """The same statement for those who only look."""
+    return re.sub(r"\s+FOR NO KEY UPDATE OF \w+", "", statement)
 
 
 def _next(connection: psycopg.Connection[Any], sequence: str, number: int) -> psycopg.Cursor[Any]:
@@ -252,7 +260,7 @@ def _look(connection: psycopg.Connection[Any], wanted: Wanted) -> set[int]:
         if not new:
             return owners
         with connection.pipeline():
-            found = _fetched(_asked(connection, new))
+            found = _fetched(_asked(connection, new, lock=True))
         for kind, keys in new.items():
             seen.setdefault(kind, set()).update(keys)
         for spec, row in _each(found):
@@ -287,14 +295,15 @@ def _leads(kind: RowKind, row: Any) -> Leads:
 
 
 def _asked(
-    connection: psycopg.Connection[Any], rows: Mapping[type[Row], Collection[Any]]
+    connection: psycopg.Connection[Any], rows: Mapping[type[Row], Collection[Any]], *, lock: bool
 ) -> dict[type[Row], psycopg.Cursor[Any]]:
     """A statement for each kind of row, queued on the connection's pipeline, always in the same order of kinds."""
     cursors = {}
     for kind, spec in KINDS.items():
         if keys := rows.get(kind):
             cursors[kind] = _cursor(connection)
-            cursors[kind].execute(spec.load, _keys(keys), prepare=True)
+            statement = spec.load if lock else unlocked(spec.load)
+            cursors[kind].execute(statement, _keys(keys), prepare=True)
     return cursors
 
 

@@ -29,6 +29,7 @@ class EventType(StrEnum):
     BILL_ISSUED = "coins.BillIssued.v1"
     RECEIPT_ISSUED = "coins.ReceiptIssued.v1"
     EXPORT_READY = "coins.ExportReady.v1"
+    DEAD_LETTER_GROUP_OPENED = "coins.DeadLetterGroupOpened.v1"
 
 
 class _Shape(BaseModel):
@@ -164,6 +165,19 @@ class ExportNews(_About):
     sha256: str
 
 
+class TroubleNews(_About):
+    """Dead letters with a trouble that there was none with before, to be looked at with `coins dead list --group`.
+
+    account and top_account: `platform`. reason, type of command, exception and innermost frame of ours make the group.
+    """
+
+    group: int
+    reason: str
+    command: str | None = Field(alias="type")
+    exception: str | None
+    frame: str | None
+
+
 class BillNews(_About):
     """A bill was issued: what was charged in its period, less what was refunded of it."""
 
@@ -273,6 +287,13 @@ class BillIssued(_FurtherEvent):
     data: BillNews
 
 
+class DeadLetterGroupOpened(_FurtherEvent):
+    """A message could not be decided, or a job gave up, in a way that is new."""
+
+    type: Literal["coins.DeadLetterGroupOpened.v1"]
+    data: TroubleNews
+
+
 OUTCOMES: TypeAdapter[CommandApplied | CommandRejected] = TypeAdapter(
     Annotated[CommandApplied | CommandRejected, Field(discriminator="type")]
 )
@@ -290,6 +311,7 @@ FurtherEvent = (
     | BillIssued
     | ReceiptIssued
     | ExportReady
+    | DeadLetterGroupOpened
 )
 FURTHER_EVENTS: TypeAdapter[FurtherEvent] = TypeAdapter(Annotated[FurtherEvent, Field(discriminator="type")])
 OUTCOME_MODELS: tuple[type[BaseModel], ...] = (CommandApplied, CommandRejected)

@@ -25,6 +25,7 @@ from workers.jobs import (
     housekeeping,
     mails,
     receipts,
+    replay,
     runway,
     tidying,
     verification,
@@ -68,6 +69,9 @@ SCHEDULE: tuple[Scheduled, ...] = (
     Scheduled("bills", every(hours=1), bills.issue_bills, "every month that is over, each with its bill"),
     Scheduled("runway", every(hours=1), runway.look_ahead, "everybody, by what is due now"),
     Scheduled("device-expiry", every(minutes=1), devices.tell, "every device since the last time"),
+    Scheduled(
+        "replay", every(minutes=1), replay.replay_letters, "every replay that is not over, where it was"
+    ),
     Scheduled("verification", daily(2, 30), verification.verify_ledger, "once, as everything is now"),
     Scheduled("housekeeping", every(hours=1), housekeeping.tidy, "everything past its time"),
 )

@@ -20,7 +20,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from deploy.embedded import EmbeddedPostgres, unlink_address
 from ledger.migrate import migrate
+from tests.breaking import break_rule
 from tests.desk import LedgerDesk
+
+__all__ = ["break_rule"]
 
 PARTITIONS = 4
 MACHINE_URL = "postgresql://postgres@127.0.0.1:5432/postgres"

@@ -1,14 +1,21 @@
-"""Verbs about dead letters: `coins dead groups`, `dead list`, `dead show LETTER`."""
+"""Verbs that show dead letters: `coins dead groups`, `dead list`, `dead show LETTER`.
+
+What is done about them: `dead_replays.py`, `dead_acts.py`; which letters are meant: `dead_chosen.py`.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from console.cli import dead_acts, dead_replays
+from console.cli.dead_chosen import (
+    Choice,
+    choosing,
+)
 from console.cli.processes import DataDir
-from console.cli.reads.options import After, From, Json, Ndjson, Search, To, reading
+from console.cli.reads.options import After, Json, Ndjson, reading
 from console.cli.show import (
     Column,
     Form,
@@ -18,10 +25,10 @@ from console.cli.show import (
     write_fields,
     write_json,
     write_rows,
+    write_table,
     write_text,
 )
 
-ZONE = "UTC"
 dead = typer.Typer(
     no_args_is_help=True,
     help="Dead letters: what could not be decided, and is kept until somebody has understood it.",
@@ -30,6 +37,8 @@ Limit = Annotated[int, typer.Option("--limit", help="Rows a page.", metavar="N")
 
 
 def register(app: typer.Typer) -> None:
+    dead_replays.register(dead)
+    dead_acts.register(dead)
     app.add_typer(dead, name="dead")
 
 
@@ -73,15 +82,9 @@ def groups(
 
 
 @dead.command("list")
+@choosing
 def list_(
-    group: Annotated[list[int] | None, typer.Option("--group", metavar="GROUP")] = None,
-    reason: Annotated[
-        list[str] | None,
-        typer.Option("--reason", help="unreadable, unauthenticated, invalid, crashed, gave up."),
-    ] = None,
-    type_: Annotated[list[str] | None, typer.Option("--type", help="Of the command, as in TopUp.")] = None,
-    source: Annotated[list[str] | None, typer.Option("--source", metavar="SOURCE")] = None,
-    exception: Annotated[list[str] | None, typer.Option("--exception", metavar="NAME")] = None,
+    choice: Choice,
     state: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,9 +92,6 @@ def list_(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="In whatever state.")] = False,
-    from_: From = None,
-    to: To = None,
-    search: Search = None,
     limit: Limit = 50,
     after: After = None,
     json: Json = False,
@@ -106,26 +106,16 @@ def list_(
 
     coins dead list --group 3 --json
     """
-    from ledger.queries.dead import OPEN, LetterFilter
+    from ledger.queries.dead import OPEN
     from ledger.queries.dead import letters as find
 
     form = form_of(json=json, ndjson=ndjson)
-    chosen = LetterFilter(
-        groups=group or (),
-        reasons=reason or (),
-        types=type_ or (),
-        sources=source or (),
-        exceptions=exception or (),
-        states=state or (() if everything else OPEN),
-        since=_begin(from_),
-        until=_end(to),
-        search=search,
-    )
+    chosen = choice.filter()._replace(states=state or (() if everything else OPEN))
     with reading(data) as (connection, _):
         page = find(connection, chosen, limit=limit, after=after)
     manner = Manner()
     columns = [
-        *map(Column, ("letter", "group", "reason", "type", "source", "id", "state")),
+        *map(Column, ("letter", "group", "reason", "type", "source", "id", "account", "state")),
         Column("times", "{:,}".format, right=True),
         Column("last_at", manner.time),
         Column("why", _short),
@@ -152,27 +142,16 @@ def show(
         return
     manner = Manner()
     fields = found._asdict()
-    raw, traceback = fields.pop("raw"), fields.pop("traceback")
+    raw, traceback, acts = fields.pop("raw"), fields.pop("traceback"), fields.pop("acts")
     times = dict.fromkeys(("first_at", "last_at", "resolved_at", "decided_at"), manner.time)
     write_fields((Column(name, times.get(name, str)), value) for name, value in fields.items())
+    if acts:
+        write_text("")
+        columns = [Column("at", manner.time), *map(Column, ("act", "who", "why", "result", "replay"))]
+        write_table(columns, [act._asdict() for act in acts])
     for title, text in (("traceback", traceback), ("message", raw)):
         if text:
             write_text(f"\n{title}\n{text.rstrip()}")
-
-
-def _begin(text: str | None) -> datetime | None:
-    from ledger.queries.times import begin_of, parse_day
-
-    day = parse_day(text, flag="--from")
-    return None if day is None else begin_of(day, ZONE)
-
-
-def _end(text: str | None) -> datetime | None:
-    """The last moment that is meant."""
-    from ledger.queries.times import end_of, parse_day
-
-    day = parse_day(text, flag="--to")
-    return None if day is None else end_of(day, ZONE) - timedelta(microseconds=1)
 
 
 def _short(text: str) -> str:

@@ -110,7 +110,7 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
     reader = OutcomeReader(settings.edge, "cli")
     with Publisher(settings.edge, producer="cli", partitions=settings.partitions) as publisher:
         publisher.send(sent)
-    outcome = _outcome_of(reader, sent.id)
+    outcome = outcome_of(reader, sent.id)
     reader.close()
     said = outcome["data"]
     if as_json:
@@ -128,7 +128,7 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
     typer.echo(f"to repeat it safely: --id {sent.id}", err=True)
 
 
-def _outcome_of(reader: Any, id_: str) -> dict[str, Any]:
+def outcome_of(reader: Any, id_: str) -> dict[str, Any]:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     for outcome in reader.read(within_seconds=TIMEOUT_SECONDS):
         if time.monotonic() > deadline:

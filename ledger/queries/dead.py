@@ -30,7 +30,7 @@ WHERE {conditions}
 ORDER BY letters.open > 0 DESC, g.last_at DESC, g.id DESC
 LIMIT %(rows)s"""
 
-_LISTED = """d.id, d.group_id, g.reason, g.type, d.source, d.command_id, d.producer, d.state, d.count, d.first_at,
+_LISTED = """d.id, d.group_id, g.reason, g.type, d.source, d.command_id, d.account, d.producer, d.state, d.count, d.first_at,
        d.last_at, d.why"""
 _LIST = f"""
 SELECT {_LISTED}
@@ -42,11 +42,14 @@ LIMIT %(rows)s"""
 
 _ONE = f"""
 SELECT {_LISTED}, d.stream, d.position, d.place, g.exception, g.frame, d.traceback, d.resolved_at,
-       c.reason, c.decided_at, c.source IS NOT NULL, d.raw
+       c.reason, c.decided_at, d.run, c.source IS NOT NULL, d.raw
 FROM dead_letter d
 JOIN dead_letter_group g ON g.id = d.group_id
 LEFT JOIN command c ON c.source = d.source AND c.id = d.command_id
 WHERE d.id = %(letter)s"""
+
+
+_ACTS = "SELECT at, act, who, why, result, replay FROM dead_letter_act WHERE letter = %b ORDER BY id"
 
 
 class GroupRow(NamedTuple):
@@ -77,6 +80,7 @@ class LetterRow(NamedTuple):
     type: str | None
     source: str | None
     id: str | None
+    account: str | None
     producer: str | None
     state: str
     times: int
@@ -85,10 +89,22 @@ class LetterRow(NamedTuple):
     why: str
 
 
+class Act(NamedTuple):
+    """What somebody did about a letter, and what came of it. replay: the number of the replay that it was a part of."""
+
+    at: datetime
+    act: str
+    who: str
+    why: str | None
+    result: str
+    replay: int | None
+
+
 class LetterReport(NamedTuple):
     """A letter with everything that is known of it.
 
-    outcome: what became of its key since: `applied`, `rejected`, or None while it is undecided. raw: its text, what is no
+    outcome: what became of its key since: `applied`, `rejected`, or None while it is undecided. run: of the job that is run
+    again because of it. acts: what people did about it, the first one first. raw: its text, what is no
     text escaped; of a long array the one event, which stood at `place`, counted from 0.
     """
 
@@ -98,6 +114,7 @@ class LetterReport(NamedTuple):
     type: str | None
     source: str | None
     id: str | None
+    account: str | None
     producer: str | None
     state: str
     times: int
@@ -114,16 +131,23 @@ class LetterReport(NamedTuple):
     outcome: str | None
     outcome_reason: str | None
     decided_at: datetime | None
+    run: int | None
     raw: str
+    acts: list[Act]
 
 
 class LetterFilter(NamedTuple):
-    """What is chosen; what is empty is not. since, until: when it last came, with its zone, both inclusive."""
+    """What is chosen; what is empty is not. since, until: when it last came, with its zone, both inclusive.
 
+    letters: by their numbers. accounts: the account that the event names first.
+    """
+
+    letters: Sequence[int] = ()
     groups: Sequence[int] = ()
     reasons: Sequence[str] = ()
     types: Sequence[str] = ()
     sources: Sequence[str] = ()
+    accounts: Sequence[str] = ()
     exceptions: Sequence[str] = ()
     states: Sequence[str] = ()
     since: datetime | None = None
@@ -171,11 +195,14 @@ def conditions_of(chosen: LetterFilter) -> Conditions:
     one_of(chosen.reasons, REASONS, flag="--reason")
     one_of(chosen.states, STATES, flag="--state")
     where = Conditions()
+    if chosen.letters:
+        where.add("d.id = ANY(%(letters)s::int8[])", letters=list(chosen.letters))
     if chosen.groups:
         where.add("d.group_id = ANY(%(groups)s::int8[])", groups=list(chosen.groups))
     where.any_of("g.reason", chosen.reasons, flag="--reason")
     where.any_of("g.type", chosen.types, flag="--type")
     where.any_of("d.source", chosen.sources, flag="--source")
+    where.any_of("d.account", chosen.accounts, flag="--account")
     where.any_of("g.exception", chosen.exceptions, flag="--exception")
     where.any_of("d.state", chosen.states, flag="--state")
     if chosen.since is not None:
@@ -191,6 +218,7 @@ def letter(connection: psycopg.Connection[Any], number: int) -> LetterReport:
     row = connection.execute(_ONE, {"letter": number}).fetchone() if 0 < number < 1 << 63 else None
     if row is None:
         raise NotFound(f"there is no dead letter {number}; `coins dead list` has them all")
-    *known, reason, decided_at, is_decided, raw = row
+    *known, reason, decided_at, run, is_decided, raw = row
     outcome = None if not is_decided else "applied" if reason is None else "rejected"
-    return LetterReport._make((*known, outcome, reason, decided_at, text_of(raw)))
+    acts = [Act(*one) for one in connection.execute(_ACTS, (number,))]
+    return LetterReport._make((*known, outcome, reason, decided_at, run, text_of(raw), acts))

@@ -1,18 +1,22 @@
-"""What runs the ledger: partitions and positions on the edge, processes, leases, dead letters."""
+"""What runs the ledger: partitions, positions on the edge, processes, leases, dead letters and what is done about them."""
 
 from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    Float,
     Identity,
     Index,
     Integer,
     LargeBinary,
+    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -83,6 +87,7 @@ dead_letter = Table(
     Column("state", Text, nullable=False, server_default="waiting"),
     Column("source", Text),
     Column("command_id", Text),
+    Column("account", Text, comment="the first that its event names"),
     Column("producer", Text),
     Column("stream", Text),
     Column("position", Text),
@@ -95,6 +100,7 @@ dead_letter = Table(
     Column("first_at", Moment, nullable=False),
     Column("last_at", Moment, nullable=False),
     Column("resolved_at", Moment),
+    Column("run", BigInteger, comment="of the job that is run again because of it"),
     UniqueConstraint("digest"),
     CheckConstraint(
         "state IN ('waiting', 'replaying', 'resolved', 'failed again', 'archived')", name="state"
@@ -105,4 +111,57 @@ dead_letter = Table(
         "command_id",
         postgresql_where=text("state IN ('waiting', 'failed again') AND command_id IS NOT NULL"),
     ),
+    Index("dead_letter_run_idx", "run", postgresql_where=text("run IS NOT NULL")),
+)
+
+dead_letter_act = Table(
+    "dead_letter_act",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("letter", BigInteger, nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text),
+    Column("result", Text, nullable=False, comment="in a sentence"),
+    Column("replay", BigInteger, comment="the replay that it is a part of"),
+    CheckConstraint("act IN ('replay', 'edit', 'archive', 'restore')", name="act"),
+)
+
+dead_replay = Table(
+    "dead_replay",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("state", Text, nullable=False, server_default="waiting"),
+    Column("created_at", Moment, nullable=False, server_default=func.now()),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("who", Text, nullable=False),
+    Column("why", Text),
+    Column("chosen", JSONB, nullable=False, comment="which letters: a filter, or their numbers"),
+    Column("rate", Float, comment="letters a second; null: as fast as it goes"),
+    Column("even_if_newer", Boolean, nullable=False),
+    Column(
+        "up_to", BigInteger, nullable=False, comment="the last letter that was there when it was asked for"
+    ),
+    Column("total", BigInteger, nullable=False, comment="how many letters at most"),
+    Column("place", BigInteger, nullable=False, server_default="0", comment="the last letter that is done"),
+    Column("done", BigInteger, nullable=False, server_default="0"),
+    Column("counts", JSONB, nullable=False, server_default="{}", comment="how many by what became of them"),
+    Column(
+        "watched", Boolean, nullable=False, server_default="true", comment="stops if the first all fail alike"
+    ),
+    Column("result", Text, comment="in a sentence"),
+    CheckConstraint("state IN ('waiting', 'running', 'done', 'stopped', 'canceled')", name="state"),
+    Index("dead_replay_open_idx", "id", postgresql_where=text("state IN ('waiting', 'running')")),
+)
+
+last_set = Table(
+    "last_set",
+    metadata,
+    Column("kind", Text, nullable=False, comment="what was set"),
+    Column("subject", Text, nullable=False, comment="of what"),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("kind", "subject"),
+    postgresql_with={"fillfactor": 70},
 )

@@ -3,70 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 import psycopg
 import pytest
 
-from ledger.decide import RULES, Ledger, Rule, Wanted
+from ledger.decide import Ledger
 from ledger.errors import FenceLost
 from ledger.model import Applied, Decision, Leg, System, Transaction, TransactionType
 from messages.commands import Adjust, TopUp
 from messages.publisher import event
 from messages.reasons import Reason
+from tests.breaking import BROKEN, Break, crash, mend
 from tests.builders import adjustment, branch, enterprise, onboarding, plan, top_up, transfer
 from tests.desk import SOURCE, LedgerDesk, array_of, body_of
-
-Break = Callable[..., None]
-BROKEN = "broken"
-
-
-class Defect(Exception):
-    """What a rule with a defect raises."""
-
-
-@pytest.fixture
-def break_rule() -> Iterator[Break]:
-    """Puts a defect into a command's rule, for commands with the note `broken`; afterwards all rules are as before."""
-    before = dict(RULES)
-
-    def broken(
-        command: type[Any],
-        *,
-        needs: Callable[[Any, Wanted], None] | None = None,
-        decide: Callable[[Any, Ledger, datetime], Decision] | None = None,
-    ) -> None:
-        rule = RULES[command]
-
-        def broken_needs(one: Any, wanted: Wanted) -> None:
-            if needs is not None and one.note == BROKEN:
-                needs(one, wanted)
-            rule.needs(one, wanted)
-
-        def broken_decide(one: Any, ledger: Ledger, now: datetime) -> Decision:
-            if decide is not None and one.note == BROKEN:
-                return decide(one, ledger, now)
-            return rule.decide(one, ledger, now)
-
-        RULES[command] = Rule(broken_needs, broken_decide)
-
-    yield broken
-    mend()
-    assert before == RULES
-
-
-_SOUND = dict(RULES)
-
-
-def mend() -> None:
-    RULES.clear()
-    RULES.update(_SOUND)
-
-
-def crash(*_: Any) -> Any:
-    raise Defect("two and two is \x00 five \ud800")
 
 
 def unbalanced(command: TopUp, ledger: Ledger, now: datetime) -> Decision:

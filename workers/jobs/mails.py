@@ -12,7 +12,7 @@ import structlog
 from ledger.dead_letters import escaped
 from ledger.queries.receipts import content_of
 from workers.errors import SettingsInvalid
-from workers.jobs.performing import give_up
+from workers.jobs.performing import MAIL_STREAM, give_up
 from workers.jobs.run import Run, is_defect, is_outage
 from workers.mail.errors import MailDelayed, MailError, ServerAway
 from workers.mail.message import Attachment, Mail, message_of
@@ -134,7 +134,7 @@ def _settle(run: Run, connection: psycopg.Connection[Any], *, one: _Waiting, err
         run.item(item, "refused", "delayed", f"{error}; again at {again_at:%Y-%m-%d %H:%M} UTC")
         return
     connection.execute(_GIVEN_UP, (str(error), one.id))
-    give_up(connection, _raw(run, one), "mail", str(one.id), error, run.now)
+    give_up(connection, _raw(run, one), MAIL_STREAM, str(one.id), error, run.now)
     run.item(item, "failed", "given up", str(error))
 
 

@@ -17,6 +17,7 @@ from ledger.batch import Delivery
 from ledger.database import connect, connect_for_jobs
 from ledger.dead_letters import GAVE_UP, DeadLetter
 from ledger.errors import DatabaseUnavailable
+from ledger.store import publish
 from workers.jobs import rows
 from workers.jobs.rows import TRIES, Taken
 from workers.jobs.run import Run, RunFailed, RunLost, RunStopped, is_outage
@@ -25,6 +26,8 @@ from workers.settings import Settings
 BEAT_SECONDS = 3.0
 # A run that takes its process with it every time is given up, too, after so many.
 DEATHS = 20
+# Where letters of jobs come from, and those of mails.
+JOB_STREAM, MAIL_STREAM = "job:", "mail"
 Job = Callable[[Run], str]
 # The runs that threads of this process work on.
 _AT_WORK: set[int] = set()
@@ -82,7 +85,11 @@ def _work(jobs: Mapping[str, Job], run: Run, taken: Taken) -> bool:
     except Exception as error:  # noqa: BLE001 - whatever a job raises is written down with its run
         _failed(run.settings, taken, error)
         return False
-    if not rows.done(run.connection, taken, result):
+    with run.connection.transaction():
+        ours = rows.done(run.connection, taken, result)
+        if ours:
+            dead_letters.ran_again(run.connection, taken.id, datetime.now(UTC))
+    if not ours:
         log.warning("run lost", job=taken.job, run=taken.id, why="somebody else has taken it meanwhile")
         return False
     level = log.info if run.done or run.refused else log.debug
@@ -109,7 +116,7 @@ def _failed(settings: Settings, taken: Taken, error: Exception) -> None:
         body = orjson.dumps({"job": taken.job, "at": taken.at, "run": taken.id})
         with connection.transaction():
             if rows.failed(connection, taken, error):
-                give_up(connection, body, f"job:{taken.job}", str(taken.id), error, datetime.now(UTC))
+                give_up(connection, body, f"{JOB_STREAM}{taken.job}", str(taken.id), error, datetime.now(UTC))
 
 
 def give_up(
@@ -120,9 +127,18 @@ def give_up(
     error: BaseException,
     now: datetime,
 ) -> None:
-    """A dead letter of what a job has tried for long enough, in the caller's transaction."""
-    letter = DeadLetter.crashed(Delivery(stream, position, None, body), 0, error)
-    dead_letters.record(connection, [letter._replace(reason=GAVE_UP)], now)
+    """A dead letter of what a job has tried for long enough, in the caller's transaction.
+
+    Of a run that was asked for because of a letter, it is that one again.
+    """
+    crashed = DeadLetter.crashed(Delivery(stream, position, None, body), 0, error)
+    letter = crashed._replace(reason=GAVE_UP)
+    news = None
+    if stream.startswith(JOB_STREAM):
+        news = dead_letters.failed_run(connection, int(position), letter, now)
+    if news is None:
+        news = dead_letters.record(connection, [letter], now)
+    publish(connection, news)
 
 
 @contextmanager

@@ -1,0 +1,167 @@
+"""What is done about dead letters: replays with their progress, acts, and when what commands set was set last."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+NAMES = ("account", "parent", "from_account", "to_account", "ordered_by", "reseller", "customer")
+ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+AT_ONCE = 1_000
+
+
+def upgrade() -> None:
+    op.add_column(
+        "dead_letter",
+        sa.Column("account", sa.Text(), comment="the first that its event names", nullable=True),
+    )
+    op.add_column(
+        "dead_letter",
+        sa.Column(
+            "run",
+            sa.BigInteger(),
+            comment="of the job that is run again because of it",
+            nullable=True,
+        ),
+    )
+    op.create_index(
+        "dead_letter_run_idx", "dead_letter", ["run"], postgresql_where=sa.text("run IS NOT NULL")
+    )
+    _create_acts()
+    _create_replays()
+    op.create_table(
+        "last_set",
+        sa.Column("kind", sa.Text(), nullable=False, comment="what was set"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="of what"),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "subject", name=op.f("last_set_pkey")),
+        postgresql_with={"fillfactor": 70},
+    )
+    _name_accounts(op.get_bind())
+
+
+def _create_acts() -> None:
+    op.create_table(
+        "dead_letter_act",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("letter", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("act", sa.Text(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.Column("result", sa.Text(), nullable=False, comment="in a sentence"),
+        sa.Column("replay", sa.BigInteger(), nullable=True, comment="the replay that it is a part of"),
+        sa.CheckConstraint(
+            "act IN ('replay', 'edit', 'archive', 'restore')", name=op.f("dead_letter_act_act_check")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("dead_letter_act_pkey")),
+    )
+    op.create_index(op.f("dead_letter_act_letter_idx"), "dead_letter_act", ["letter"])
+
+
+def _create_replays() -> None:
+    op.create_table(
+        "dead_replay",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.Column(
+            "chosen", postgresql.JSONB(), nullable=False, comment="which letters: a filter, or their numbers"
+        ),
+        sa.Column("rate", sa.Float(), nullable=True, comment="letters a second; null: as fast as it goes"),
+        sa.Column("even_if_newer", sa.Boolean(), nullable=False),
+        sa.Column(
+            "up_to",
+            sa.BigInteger(),
+            nullable=False,
+            comment="the last letter that was there when it was asked for",
+        ),
+        sa.Column("total", sa.BigInteger(), nullable=False, comment="how many letters at most"),
+        sa.Column(
+            "place",
+            sa.BigInteger(),
+            server_default="0",
+            nullable=False,
+            comment="the last letter that is done",
+        ),
+        sa.Column("done", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column(
+            "counts",
+            postgresql.JSONB(),
+            server_default="{}",
+            nullable=False,
+            comment="how many by what became of them",
+        ),
+        sa.Column(
+            "watched",
+            sa.Boolean(),
+            server_default="true",
+            nullable=False,
+            comment="stops if the first all fail alike",
+        ),
+        sa.Column("result", sa.Text(), nullable=True, comment="in a sentence"),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'running', 'done', 'stopped', 'canceled')",
+            name=op.f("dead_replay_state_check"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("dead_replay_pkey")),
+    )
+    op.create_index(
+        "dead_replay_open_idx",
+        "dead_replay",
+        ["id"],
+        postgresql_where=sa.text("state IN ('waiting', 'running')"),
+    )
+
+
+def _name_accounts(connection: sa.Connection) -> None:
+    """Letters that are there already can be chosen by their account, too."""
+    last = 0
+    while True:
+        rows = connection.execute(
+            sa.text("SELECT id, raw, place FROM dead_letter WHERE id > :last ORDER BY id LIMIT :rows"),
+            {"last": last, "rows": AT_ONCE},
+        ).all()
+        if not rows:
+            return
+        for id_, raw, place in rows:
+            last = id_
+            if account := _account_of(bytes(raw), place):
+                connection.execute(
+                    sa.text("UPDATE dead_letter SET account = :account WHERE id = :id"),
+                    {"account": account, "id": id_},
+                )
+
+
+def _account_of(raw: bytes, place: int) -> str | None:
+    try:
+        content: Any = json.loads(raw)
+        event = content[place] if isinstance(content, list) else content
+        data = event["data"]
+        named = next((data[name] for name in NAMES if isinstance(data.get(name), str)), "")
+        return named if ACCOUNT.fullmatch(named) else None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def downgrade() -> None:
+    op.drop_table("last_set")
+    op.drop_table("dead_replay")
+    op.drop_table("dead_letter_act")
+    op.drop_index("dead_letter_run_idx", table_name="dead_letter")
+    op.drop_column("dead_letter", "run")
+    op.drop_column("dead_letter", "account")

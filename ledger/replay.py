@@ -1,0 +1,329 @@
+"""Dead letters are decided after all: by the same steps as any batch, under the keys that they came with.
+
+A letter's own event goes to `Work`, with its producer as it was verified when it came; neighbours in its message are left
+alone. What cannot be decided this time either is written into the letter, and stops no partition. Whatever was decided under
+its key meanwhile counts, and nobody is told of that again. `abandon` decides crashed ones without asking their rule.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import orjson
+import psycopg
+
+from ledger import dead_letters, last_set, outcome
+from ledger.acts import Doing, Done, write_down
+from ledger.batch import Batch, Delivery, Item
+from ledger.book import Book
+from ledger.dead_letters import CRASHED, INVALID, UNAUTHENTICATED, UNREADABLE, DeadLetter, escaped
+from ledger.fence import Claim
+from ledger.handle import Work
+from ledger.last_set import Said
+from ledger.store import archive, publish
+from messages.codec import Decoded, Invalid, bytes_of_parts, command_name
+from messages.reasons import Reason
+
+# The partition of messages that come from here and not from the edge, in the table of raw messages.
+NO_PARTITION = -1
+NEXT_BATCH = "SELECT nextval('batch_key')"
+
+
+class Result(StrEnum):
+    """What became of a letter. The last two leave it to somebody: it is not resolved."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+    ALREADY_APPLIED = "already applied"
+    ALREADY_REFUSED = "already refused"
+    OTHER_DECIDED = "another command was decided under its key"
+    ABANDONED = "abandoned"
+    ARCHIVED = "archived"
+    RUN_AGAIN = "run again"
+    FAILED = "failed again"
+    OLDER = "older than the present state"
+
+
+SETTLED = frozenset(
+    {
+        Result.APPLIED,
+        Result.REFUSED,
+        Result.ALREADY_APPLIED,
+        Result.ALREADY_REFUSED,
+        Result.OTHER_DECIDED,
+        Result.ABANDONED,
+    }
+)
+
+
+class Letter(NamedTuple):
+    """A letter as it is replayed. arrived_at: when it first came."""
+
+    id: int
+    reason: str
+    type: str | None
+    exception: str | None
+    source: str | None
+    command_id: str | None
+    producer: str | None
+    stream: str
+    position: str
+    place: int
+    headers: dict[str, Any]
+    raw: bytes
+    arrived_at: datetime
+
+
+class Verdict(NamedTuple):
+    """What became of a letter, `why` in a few words; under which key it is decided, where it is.
+
+    trouble: why it was refused or what it failed by, without what is particular to this one.
+    """
+
+    letter: int
+    result: Result
+    why: str = ""
+    source: str | None = None
+    command_id: str | None = None
+    trouble: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """By what replays are counted: letters that end alike have the same."""
+        return f"{self.result}: {self.trouble}" if self.trouble else str(self.result)
+
+    @property
+    def told(self) -> str:
+        return f"{self.result}: {self.why}" if self.why else str(self.result)
+
+
+class SetSince(Exception):
+    """What the command sets was set by a later one."""
+
+
+_SETTLE = """
+UPDATE dead_letter d SET
+  state = 'resolved', resolved_at = %s, source = coalesce(d.source, v.source), command_id = coalesce(d.command_id, v.id)
+FROM unnest(%s::int8[], %s::text[], %s::text[]) AS v(letter, source, id)
+WHERE d.id = v.letter AND d.state <> 'resolved'"""
+_ARCHIVE = """
+UPDATE dead_letter SET state = 'archived', resolved_at = %s
+WHERE id = ANY(%s::int8[]) AND (state IN ('waiting', 'failed again') OR id = ANY(%s::int8[]))"""
+
+
+def delivery_of(letter: Letter) -> Delivery:
+    """The letter's own event as a message of its own; a message that could not be trusted is looked at as a whole."""
+    body = letter.raw
+    if not (letter.reason == UNAUTHENTICATED and letter.producer is None):
+        parts = bytes_of_parts(body)
+        if len(parts) > 1:
+            body = parts[letter.place]
+    return Delivery(letter.stream, letter.position, letter.producer, body)
+
+
+class _Again(Work):
+    """Letters instead of what the edge has delivered; a delivery each, in the same order."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        letters: Sequence[Letter],
+        now: datetime,
+        *,
+        even_if_newer: bool,
+        abandon: str | None = None,
+    ) -> None:
+        row = connection.execute(NEXT_BATCH).fetchone()
+        assert row is not None
+        batch = Batch(NO_PARTITION, 0, [], [delivery_of(one) for one in letters])
+        super().__init__(connection, batch, Claim(row[0], 0, True), now)
+        self._letters = letters
+        self._even_if_newer = even_if_newer
+        self._abandon = abandon
+        self._set_at: dict[Said, datetime] = {}
+        self._failed: dict[int, tuple[Result, DeadLetter]] = {}
+
+    def sort_out(self) -> None:
+        slot = 0
+        for number, delivery in enumerate(self.batch.deliveries):
+            for part in delivery.decoded():
+                if isinstance(part, Decoded):
+                    self.items.append(Item.of(part, delivery.producer_of(part.event.source), number, slot))
+                elif isinstance(part, Invalid):
+                    name = command_name(part.type)
+                    self._fail(number, INVALID, part.why, type=name)
+                else:
+                    self._fail(number, UNREADABLE, part.why)
+                slot += 1
+
+    def said(self, applied: Iterable[Item]) -> dict[Said, datetime]:
+        return {
+            one: self._letters[item.delivery].arrived_at
+            for item in applied
+            for one in last_set.sets(item.event.data)
+        }
+
+    def begin_chunk(self, items: list[Item]) -> None:
+        if not self._even_if_newer and self._abandon is None:
+            said = {one for item in items for one in last_set.sets(item.event.data)}
+            self._set_at = last_set.when(self.connection, said, locked=True)
+
+    def decide_new(self, item: Item, book: Book) -> Exception | None:
+        if self._abandon is not None:
+            item.reason = Reason.ABANDONED
+            item.body = outcome.stored(Reason.ABANDONED, self._abandon, None)
+            return None
+        since = set_since(item.event.data, self._letters[item.delivery].arrived_at, self._set_at)
+        return SetSince(since) if since else super().decide_new(item, book)
+
+    def crash(self, item: Item, error: BaseException) -> None:
+        item.reset()
+        if isinstance(error, SetSince):
+            why = DeadLetter(self.batch.deliveries[item.delivery], "", item.place, str(error))
+            self._failed[item.delivery] = (Result.OLDER, why)
+            return
+        letter = DeadLetter.crashed(
+            self.batch.deliveries[item.delivery],
+            item.place,
+            error,
+            source=item.event.source,
+            id=item.event.id,
+            type=type(item.event.data).__name__,
+        )
+        self._failed[item.delivery] = (Result.FAILED, letter)
+
+    def _fail(self, number: int, reason: str, why: str, **more: str | None) -> None:
+        letter = DeadLetter(self.batch.deliveries[number], reason, 0, why, **more)
+        self._failed[number] = (Result.FAILED, letter)
+
+    def settle(self) -> list[Verdict]:
+        """Decide all of them and write it, but for what becomes of the letters themselves."""
+        self.sort_out()
+        self.decide_all(self.items)
+        by_letter: dict[int, list[Item]] = defaultdict(list)
+        for item in self.items:
+            if item.body is not None:
+                by_letter[item.delivery].append(item)
+        # Of what was decided before, everybody has heard.
+        new = [item for item in self.items if item.body is not None and not _known(item)]
+        if new:
+            archive(self.connection, self.key, self.batch, self.now)
+            dead_letters.resolve(self.connection, [item.key for item in new], self.now)
+            publish(self.connection, self.answered(new))
+        return [self._verdict(number, by_letter[number]) for number in range(len(self._letters))]
+
+    def _verdict(self, number: int, items: list[Item]) -> Verdict:
+        letter = self._letters[number].id
+        if number in self._failed:
+            result, failed = self._failed[number]
+            return Verdict(letter, result, failed.why, trouble=_trouble(failed))
+        told = [(item, *_told(item)) for item in items]
+        item, result, why = told[-1]
+        if len(told) > 1:
+            why = "; ".join(f"{one.event.id} {result}" for one, result, _ in told)
+        return Verdict(letter, result, why, item.event.source, item.event.id, item.reason)
+
+    def failures(self) -> list[tuple[int, DeadLetter]]:
+        """The letters that failed again, with what it was this time."""
+        return [
+            (self._letters[number].id, failed)
+            for number, (result, failed) in self._failed.items()
+            if result is Result.FAILED
+        ]
+
+
+def set_since(command: Any, arrived_at: datetime, set_at: Mapping[Said, datetime]) -> str | None:
+    """What of the command was set by somebody else after it had come in."""
+    for one in last_set.sets(command):
+        at = set_at.get(one)
+        if at is not None and at > arrived_at:
+            kind, subject = one
+            return f"the {kind} of {subject} was set at {at:%Y-%m-%d %H:%M:%S} UTC"
+    return None
+
+
+def _trouble(failed: DeadLetter) -> str | None:
+    return f"{failed.exception} at {failed.frame}" if failed.exception else failed.reason or None
+
+
+def _known(item: Item) -> bool:
+    return item.duplicate or item.reason == Reason.IDEMPOTENCY_CONFLICT
+
+
+def _told(item: Item) -> tuple[Result, str]:
+    if item.reason == Reason.IDEMPOTENCY_CONFLICT:
+        return Result.OTHER_DECIDED, ""
+    if item.duplicate:
+        already = Result.ALREADY_REFUSED if item.reason else Result.ALREADY_APPLIED
+        return already, item.reason or ""
+    if item.reason == Reason.ABANDONED:
+        return Result.ABANDONED, ""
+    if item.reason is not None:
+        return Result.REFUSED, item.reason
+    return Result.APPLIED, orjson.loads(item.body or b"{}").get("transaction") or ""
+
+
+def replay(
+    connection: psycopg.Connection[Any],
+    letters: Sequence[Letter],
+    now: datetime,
+    doing: Doing,
+    *,
+    even_if_newer: bool = False,
+    persistent: bool = False,
+) -> list[Verdict]:
+    """Decide the letters, which came by the edge, in their order, in the caller's transaction.
+
+    even_if_newer: also those that set what was set again since they came in. persistent: a race that was lost every time is
+    taken for a defect, and whose it is is searched for.
+    Raises BatchRaced, psycopg.Error: nothing is done then.
+    """
+    if not letters:
+        return []
+    work = _Again(connection, letters, now, even_if_newer=even_if_newer)
+    work.batch.persistent = persistent
+    verdicts = work.settle()
+    settle_letters(connection, verdicts, now)
+    publish(connection, dead_letters.fail_again(connection, work.failures(), now))
+    write_down(connection, doing, [Done(one.letter, one.told) for one in verdicts], now)
+    return verdicts
+
+
+def abandon(
+    connection: psycopg.Connection[Any], letters: Sequence[Letter], now: datetime, doing: Doing
+) -> list[Verdict]:
+    """Archive the letters, in the caller's transaction: nothing is to come of them any more.
+
+    Under the key of a crashed one that is not decided by now it is decided: `abandoned`, and its producer is told. What was
+    unreadable, not genuine or invalid was never to be decided; its key stays free. Raises as `replay` does.
+    """
+    crashed = [one for one in letters if one.reason == CRASHED]
+    found: dict[int, Verdict] = {}
+    if crashed:
+        message = escaped(f"It crashed, and was given up: {doing.why or 'no reason was given'}")[:500]
+        work = _Again(connection, crashed, now, even_if_newer=True, abandon=message)
+        found = {one.letter: one for one in work.settle()}
+    verdicts = [_archived(found.get(one.id), one.id) for one in letters]
+    settle_letters(connection, verdicts, now)
+    abandoned = [one.letter for one in verdicts if one.result is Result.ABANDONED]
+    connection.execute(_ARCHIVE, (now, [one.id for one in letters], abandoned))
+    write_down(connection, doing, [Done(one.letter, one.told) for one in verdicts], now)
+    return verdicts
+
+
+def _archived(decided: Verdict | None, letter: int) -> Verdict:
+    if decided is None or decided.result not in SETTLED:
+        return Verdict(letter, Result.ARCHIVED)
+    return decided
+
+
+def settle_letters(connection: psycopg.Connection[Any], verdicts: Iterable[Verdict], now: datetime) -> None:
+    """Letters whose key is decided by now, and under which key that is."""
+    settled = [one for one in verdicts if one.result in SETTLED]
+    if settled:
+        keys = [[one.letter for one in settled], [one.source for one in settled]]
+        connection.execute(_SETTLE, (now, *keys, [one.command_id for one in settled]))
