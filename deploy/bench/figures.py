@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from deploy.bench import billing, export, latency, scan, textbook, throughput, yardsticks
+from deploy.bench import billing, export, latency, letters, scan, textbook, throughput, yardsticks
 from deploy.bench.results import Latency, Rate, Result, Took, Written
 from deploy.bench.system import Bench
 
@@ -54,6 +54,22 @@ FIGURES: dict[str, Figure] = {
         billing.latency_billing,
         "as latency, while as many renewals run",
         at_most_ms={"p99_ms": 150.0},
+        long=True,
+    ),
+    "dry_run": Figure(
+        letters.dry_run,
+        "a dry run over dead letters, one for five commands, while 200 commands a second are answered",
+        at_most_seconds=10.0,
+        long=True,
+    ),
+    "replay": Figure(
+        letters.replay,
+        "dead letters that are replayed, two for each command, as fast as it goes",
+        long=True,
+    ),
+    "latency_replay": Figure(
+        letters.latency_replay,
+        "as latency, while dead letters are replayed, 500 a second",
         long=True,
     ),
     "scan": Figure(

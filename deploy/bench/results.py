@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["commands/s", "transactions/s", "renewals/s"]
+Unit = Literal["commands/s", "transactions/s", "renewals/s", "letters/s"]
 
 
 @dataclass(frozen=True, slots=True)
