@@ -22,6 +22,7 @@ from schedulers.schedule import SCHEDULE
 from workers.broker import CoinsBroker
 from workers.jobs.rows import ask_scheduled
 from workers.leases import NamedLease
+from workers.metrics import served
 from workers.process import Process
 from workers.settings import Settings
 
@@ -49,8 +50,8 @@ class Asking(BaseExecutor):  # type: ignore[misc]
 
 
 def run(settings: Settings) -> None:
-    """Lead or stand by until told to stop."""
-    with Process("scheduler", settings.database) as process:
+    """Lead or stand by until told to stop. Raises SettingsInvalid."""
+    with served(settings), Process("scheduler", settings.database) as process:
         broker = CoinsBroker(settings, owner=process.name)
         broker.declare_queue(QUEUE)
         while not process.stopping.is_set():
