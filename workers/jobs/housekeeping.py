@@ -21,6 +21,7 @@ from workers.jobs.run import Run
 
 EXPORTS_KEPT = timedelta(days=30)
 MAILS_KEPT = timedelta(days=400)
+LETTERS_KEPT = timedelta(days=400)
 RUNS_KEPT = timedelta(days=90)
 IDLE_RUNS_KEPT = timedelta(days=2)
 LEFTOVERS_KEPT = timedelta(days=1)
@@ -34,6 +35,21 @@ UPDATE export SET state = 'removed'
 WHERE state = 'ready' AND ready_at < %b
 RETURNING export, path"""
 _KNOWN_FILES = "SELECT path FROM export WHERE path = ANY(%s::text[]) AND state = 'ready'"
+# Of what somebody has dealt with; with them goes what was done about them. What waits for somebody stays for ever.
+_OLD_LETTERS = """
+WITH old AS (
+  DELETE FROM dead_letter WHERE id IN (
+    SELECT id FROM dead_letter
+    WHERE state IN ('resolved', 'archived') AND resolved_at < %(before)s AND last_at < %(before)s
+    ORDER BY id LIMIT %(rows)s)
+  RETURNING id, group_id
+), acts AS (
+  DELETE FROM dead_letter_act a USING old WHERE a.letter = old.id
+), kept AS (
+  UPDATE dead_letter_group g SET kept = g.kept - gone.letters
+  FROM (SELECT group_id, count(*) AS letters FROM old GROUP BY group_id) gone WHERE g.id = gone.group_id
+)
+SELECT count(*) FROM old"""
 _OLD_MAILS = """
 DELETE FROM mail WHERE id IN (
   SELECT id FROM mail WHERE state = 'sent' AND created_at < %b ORDER BY created_at LIMIT %b)"""
@@ -63,7 +79,7 @@ def tidy(run: Run) -> str:
     told = [
         f"{_trim_events(run):,} events trimmed",
         f"{_remove_exports(run):,} exports removed",
-        f"{_remove_rows(run):,} old runs and mails removed",
+        f"{_remove_rows(run):,} old runs, mails and settled dead letters removed",
     ]
     _create_months(run)
     return ", ".join(told)
@@ -140,7 +156,9 @@ def _remove_some(run: Run, connection: psycopg.Connection[Any]) -> int:
     mails = connection.execute(_OLD_MAILS, (now - MAILS_KEPT, AT_ONCE)).rowcount
     values = {"long_ago": now - RUNS_KEPT, "ago": now - IDLE_RUNS_KEPT, "rows": AT_ONCE}
     (runs,) = connection.execute(_OLD_RUNS, values).fetchone() or (0,)
-    return mails + int(runs)
+    values = {"before": now - LETTERS_KEPT, "rows": AT_ONCE}
+    (letters,) = connection.execute(_OLD_LETTERS, values).fetchone() or (0,)
+    return mails + int(runs) + int(letters)
 
 
 def _create_months(run: Run) -> None:

@@ -182,6 +182,44 @@ def test_mails_are_kept_for_four_hundred_days_and_those_that_were_never_sent_for
     assert desk.all("SELECT message_id FROM mail ORDER BY 1") == [("given up",), ("sent",), ("waiting",)]
 
 
+LETTER = """
+INSERT INTO dead_letter (group_id, digest, place, raw, why, count, first_at, last_at, resolved_at, state)
+VALUES (%s, %s::text::bytea, 0, 'x', %s, 1, %s, %s, %s, %s) RETURNING id"""
+
+
+def test_settled_letters_are_kept_for_four_hundred_days_and_those_that_wait_for_ever(
+    desk: LedgerDesk, clockwork: Clockwork, edge: redis.Redis
+) -> None:
+    (group,) = desk.one(
+        "INSERT INTO dead_letter_group (digest, reason, count, kept, first_at, last_at) "
+        "VALUES ('g', 'invalid', 9, 9, now(), now()) RETURNING id"
+    )
+    kept = []
+    for number, (state, settled, came, stays) in enumerate(
+        (
+            ("resolved", 400 * DAY, 900 * DAY, True),
+            ("resolved", 400 * DAY + SECOND, 900 * DAY, False),
+            ("archived", 500 * DAY, 500 * DAY, False),
+            # One that has come again since is no old one
+            ("archived", 500 * DAY, 3 * DAY, True),
+            ("waiting", None, 900 * DAY, True),
+            ("failed again", None, 900 * DAY, True),
+            ("replaying", None, 900 * DAY, True),
+        )
+    ):
+        came_at, settled_at = NOW - came, NOW - settled if settled else None
+        (id_,) = desk.one(LETTER, group, number, state, came_at, came_at, settled_at, state)
+        desk.all(
+            "INSERT INTO dead_letter_act (letter, at, act, who, result) VALUES (%s, now(), 'replay', 'a', 'b')",
+            id_,
+        )
+        kept += [id_] if stays else []
+    clockwork.run(tidy)
+    assert ids(desk, "dead_letter") == kept
+    assert [one for (one,) in desk.all("SELECT letter FROM dead_letter_act ORDER BY 1")] == kept
+    assert desk.one("SELECT kept FROM dead_letter_group") == (7,)
+
+
 def test_many_rows_go_portion_by_portion(
     desk: LedgerDesk, clockwork: Clockwork, edge: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
