@@ -75,7 +75,7 @@ def groups(
     write_rows(form, rows, columns)
     if form is Form.PERSON:
         say(
-            "times in UTC; `coins dead list --group GROUP` lists one, `coins dead replay --group GROUP --dry-run` looks ahead"
+            "times in UTC; `coins dead list --group GROUP` lists one, `coins dead replay --group GROUP --dry-run` foresees"
             if rows
             else "no dead letter waits for anybody"
         )
