@@ -1,4 +1,4 @@
-"""Any message, end to end: each of its events is decided or dead-lettered, once, and whatever stands beside it is applied."""
+"""Any message, end to end: each of its events is decided or dead-lettered, once; what stands beside it is applied."""
 
 from __future__ import annotations
 
