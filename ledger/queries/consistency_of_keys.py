@@ -19,7 +19,10 @@ CROSS JOIN LATERAL (VALUES
    a.id IS NULL OR strpos(c.outcome, '{"account":"' || a.account || '","credit":') = 0
    OR strpos(c.outcome, '{"account":"' || a.account || '","credit":' || e.balance || ',') > 0)
 ) problem(expected, holds)
-WHERE c.reason IS NULL AND NOT problem.holds"""
+WHERE c.reason IS NULL
+  AND NOT (a.id IS NOT DISTINCT FROM whom.id
+           AND strpos(c.outcome, '{"account":"' || a.account || '","credit":' || e.balance || ',') > 0)
+  AND NOT problem.holds"""
 
 LETTERS = """
 SELECT d.id::text, 'the command ' || d.source || ' ' || d.command_id || ' is decided', 'it is not'
