@@ -72,8 +72,8 @@ CHARGE = "transaction = (SELECT transaction FROM command WHERE id = 'charge')"
             (
                 "outcome",
                 f"command {SOURCE} first",
-                "reason nothing, transaction T-2026-0000000001",
-                "reason nothing, transaction T-2026-0000000002",
+                "reason nothing, transaction {first}",
+                "reason nothing, transaction {second}",
             ),
             id="a swapped outcome",
         ),
@@ -96,6 +96,9 @@ def test_what_was_tampered_with_is_named(
     desk: LedgerDesk, coins: Coins, statements: list[str], difference: tuple[str, str, str, str]
 ) -> None:
     # Given a ledger that agrees with itself, and then a change that no trigger sees
+    numbers = dict(
+        desk.all("SELECT id, outcome::json ->> 'transaction' FROM command WHERE id IN ('first', 'second')")
+    )
     assert coins("verify").returncode == 0
     with psycopg.connect(desk.connection.info.dsn) as connection:
         connection.execute("SET session_replication_role = replica")
@@ -108,8 +111,8 @@ def test_what_was_tampered_with_is_named(
     assert (found.returncode, person.returncode) == (DIFFERENT, DIFFERENT)
     answer = json.loads(found.stdout)
     told = [(one["check"], one["where"], one["expected"], one["found"]) for one in answer["differences"]]
-    assert difference in told
-    check, where, expected, stands = difference
+    check, where, expected, stands = (text.format(**numbers) for text in difference)
+    assert (check, where, expected, stands) in told
     assert check in answer["checks"]
     row = next(line for line in person.stdout.splitlines() if where in line and expected in line)
     assert stands in row
