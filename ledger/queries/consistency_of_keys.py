@@ -24,9 +24,11 @@ WHERE c.reason IS NULL
            AND strpos(c.outcome, '{"account":"' || a.account || '","credit":' || e.balance || ',') > 0)
   AND NOT problem.holds"""
 
+# One that was edited is resolved by another message, which has a key of its own; a job that gave up has none.
 LETTERS = """
-SELECT d.id::text, 'the command ' || d.source || ' ' || d.command_id || ' is decided', 'it is not'
+SELECT d.id::text, 'a command that is decided under its key ' || coalesce(d.source || ' ' || d.command_id, ''), 'none'
 FROM dead_letter d
 JOIN dead_letter_group g ON g.id = d.group_id
-WHERE d.state = 'resolved' AND g.reason IN ('invalid', 'crashed')
-  AND NOT EXISTS (SELECT FROM command c WHERE c.source = d.source AND c.id = d.command_id)"""
+WHERE d.state = 'resolved' AND g.reason <> 'gave up'
+  AND NOT EXISTS (SELECT FROM command c WHERE c.source = d.source AND c.id = d.command_id)
+  AND NOT EXISTS (SELECT FROM dead_letter_act x WHERE x.letter = d.id AND x.act = 'edit')"""
