@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import count
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ SOME = settings(
     max_examples=max(20, settings.default.max_examples // 5) if settings.default else 20,
     suppress_health_check=[*HealthCheck],
 )
-_numbers = count(1)
 
 # Keys that come again, under the same content and under other: duplicates and conflicts.
 FEW_KEYS = st.builds(
@@ -48,11 +48,19 @@ def keys_of(desk: LedgerDesk) -> set[tuple[str, str]]:
     return set(desk.all("SELECT source, id FROM command"))
 
 
+@pytest.fixture
+def verified_desk(desk: LedgerDesk) -> Iterator[LedgerDesk]:
+    """A ledger that agrees with itself after everything that came in."""
+    yield desk
+    assert verify(desk.connection).differences == []
+
+
 @SOME
 @given(st.lists(MESSAGES, min_size=1, max_size=5))
 def test_every_event_of_any_batch_is_decided_or_dead_lettered_once(
-    desk: LedgerDesk, bodies: list[bytes]
+    verified_desk: LedgerDesk, bodies: list[bytes]
 ) -> None:
+    desk = verified_desk
     # Given an account that nobody but the neighbours knows of
     if "neighbour" not in desk.accounts():
         desk.do(a.enterprise("neighbour"), a.enterprise(), a.branch(), a.top_up("acme", 10**6))
@@ -78,4 +86,3 @@ def test_every_event_of_any_batch_is_decided_or_dead_lettered_once(
     # and the neighbours were applied
     assert [one.data.reason for one in (said[0], said[-1])] == [None, None]
     assert desk.credit("neighbour") == credit + 2
-    assert verify(desk.connection).differences == []
