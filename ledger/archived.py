@@ -52,8 +52,8 @@ LEFT JOIN (
 ) posted ON posted.transaction = c.transaction
 ORDER BY c.batch"""
 
-# What is not genuine, and what crashed, was not decided. Where so much of the one came in that not all was kept, nothing
-# can be said of what has no key.
+# What is not genuine, and what crashed, was not decided. Where not all that is not genuine was kept, nothing can be said of
+# what has no key.
 _FORGOTTEN = """
 SELECT k.source || ' ' || k.id
 FROM unnest(%s::text[], %s::text[], %s::bytea[]) k(source, id, digest)
@@ -62,7 +62,10 @@ WHERE NOT EXISTS (SELECT FROM command c WHERE c.source = k.source AND c.id = k.i
   AND NOT EXISTS (
     SELECT FROM dead_letter d JOIN dead_letter_group g ON g.id = d.group_id
     WHERE g.reason = 'unauthenticated' AND sha256(d.raw) = k.digest)
-  AND NOT EXISTS (SELECT FROM dead_letter_group g WHERE g.reason = 'unauthenticated' AND g.kept >= 1000)"""
+  AND NOT EXISTS (
+    SELECT FROM dead_letter_group g
+    WHERE g.reason = 'unauthenticated'
+      AND g.count > (SELECT coalesce(sum(d.count), 0) FROM dead_letter d WHERE d.group_id = g.id))"""
 
 
 # Of a hold that is open: what was placed, as far as its message is still here, less what was captured.
