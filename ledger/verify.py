@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import psycopg
 
+from ledger.archived import MESSAGES_AGREE, differing
 from ledger.queries.consistency import CHECKS, COUNTED, Check
 from ledger.queries.entries import NUMBER
 from ledger.queries.reading import snapshot
@@ -71,6 +73,8 @@ def verify(
             _add(result, check.name, _made(connection, check))
         progress(OUTCOMES_AGREE)
         _add(result, "outcome", _outcomes(connection))
+        progress(MESSAGES_AGREE)
+        _add(result, "message", _messages(connection))
     return result
 
 
@@ -109,6 +113,11 @@ def _outcomes(connection: psycopg.Connection[Any]) -> list[Difference]:
                 if len(found) > MAX_DIFFERENCES:
                     break
     return found
+
+
+def _messages(connection: psycopg.Connection[Any]) -> list[Difference]:
+    some = islice(differing(connection), MAX_DIFFERENCES + 1)
+    return [Difference("message", MESSAGES_AGREE, one.where, one.expected, one.found) for one in some]
 
 
 def _said(outcome: str) -> str:

@@ -20,6 +20,10 @@ from messages.wording import say
 _ID = re.compile(MESSAGE_ID_PATTERN)
 _SOURCE = re.compile(SOURCE_PATTERN)
 _SHOWN_ERRORS = 5
+_SPACE = b" \t\n\r"
+# The closing quotation mark may be missing: so every mark is looked at once, whatever stands behind it.
+_STEPS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},]', re.DOTALL)
+_MOST_DIGITS = 400
 _TYPE_NAME = re.compile(r"coins\.([A-Za-z]{1,64})\.v1")
 
 
@@ -63,9 +67,7 @@ def decode(body: bytes) -> list[Part]:
     if not isinstance(content, list):
         return [_part(content, 0, nulls)]
     if not 1 <= len(content) <= MAX_BATCH:
-        return [
-            Unreadable(f"an array must hold 1 to {MAX_BATCH:,} events, this one holds {len(content):,}", 0)
-        ]
+        return [_too_many(len(content))]
     return [_part(element, place, nulls) for place, element in enumerate(content)]
 
 
@@ -104,50 +106,94 @@ def _refused(content: Any, why: str, place: int) -> Unreadable | Invalid:
 
 
 def _beyond_json(body: bytes, why: str) -> list[Part]:
-    """What strict JSON refuses (a lone surrogate, NaN, endless depth) may still hold events that are fine, and keys to
-    answer under."""
+    """What strict JSON refuses (a lone surrogate, NaN, endless digits or depth) may still hold events that are fine, and
+    keys to answer under."""
     try:
-        content = json.loads(body.decode(), parse_constant=_NotJson)
-    except (ValueError, RecursionError):
+        content = _nearly_json(body)
+    except ValueError:
         return [Unreadable(f"not JSON: {why}", 0)]
-    if not isinstance(content, list):
-        return [_refused(content, f"not JSON: {why}", 0)]
-    if not 1 <= len(content) <= MAX_BATCH:
-        return [_too_many(content)]
-    return [
-        _part(element, place, True) if _is_json(element) else _refused(element, f"not JSON: {why}", place)
-        for place, element in enumerate(content)
-    ]
+    except RecursionError:
+        content = []
+    elements = _elements(body) if isinstance(content, list) else None
+    if elements is None:
+        return [_refused(content, f"not JSON: {why}", 0) if content else Unreadable(f"not JSON: {why}", 0)]
+    if not 1 <= len(elements) <= MAX_BATCH:
+        return [_too_many(len(elements))]
+    return [_element(element, place) for place, element in enumerate(elements)]
+
+
+def _element(body: bytes, place: int) -> Part:
+    try:
+        return _part(orjson.loads(body), place, b"null" in body)
+    except orjson.JSONDecodeError as error:
+        why = f"not JSON: {error}"
+    try:
+        return _refused(_nearly_json(body), why, place)
+    except (ValueError, RecursionError):
+        return Unreadable(why, place)
+
+
+def _nearly_json(body: bytes) -> Any:
+    """Raises ValueError for what is no JSON even with some leniency, RecursionError for what is too deep to tell."""
+    return json.loads(body.decode(), parse_constant=_NotJson, parse_int=_integer)
 
 
 class _NotJson:
-    """NaN and the infinities, which are no JSON."""
+    """NaN and the infinities, which are no JSON, and integers that nobody would write."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
-def _is_json(content: Any) -> bool:
-    try:
-        orjson.dumps(content)
-    except (TypeError, RecursionError):
-        return False
-    return True
+def _integer(digits: str) -> int | _NotJson:
+    return int(digits) if len(digits) <= _MOST_DIGITS else _NotJson(digits)
 
 
-def _too_many(content: list[Any]) -> Unreadable:
-    return Unreadable(f"an array must hold 1 to {MAX_BATCH:,} events, this one holds {len(content):,}", 0)
+def _elements(body: bytes) -> list[bytes] | None:
+    """The bytes of each element of an array, whatever the elements are; None for what is no array."""
+    array = body.strip(_SPACE)
+    if not array.startswith(b"["):
+        return None
+    found: list[bytes] = []
+    depth, begin = 0, 1
+    for step in _STEPS.finditer(array):
+        sign = step[0]
+        if sign in b"[{":
+            depth += 1
+        elif sign in b"]}":
+            depth -= 1
+            if depth == 0:
+                if step.end() != len(array):
+                    return None
+                found.append(array[begin : step.start()].strip(_SPACE))
+        elif sign == b"," and depth == 1:
+            found.append(array[begin : step.start()].strip(_SPACE))
+            begin = step.end()
+    if depth != 0:
+        return None
+    return [] if found == [b""] else found
+
+
+def _too_many(number: int) -> Unreadable:
+    return Unreadable(f"an array must hold 1 to {MAX_BATCH:,} events, this one holds {number:,}", 0)
 
 
 def bytes_of_parts(body: bytes) -> list[bytes]:
-    """The bytes of each event of a message: of a single one the message itself, of an array each element's."""
+    """The bytes of each event of a message, as many as `decode` finds: of a single one the message itself, of an array each
+    element's, to the letter."""
+    if len(body) > MAX_MESSAGE_BYTES:
+        return [body]
     try:
-        content = json.loads(body.decode())
-    except (ValueError, RecursionError):
+        try:
+            orjson.loads(body)
+        except orjson.JSONDecodeError:
+            _nearly_json(body)
+    except ValueError:
         return [body]
-    if not isinstance(content, list) or not 1 <= len(content) <= MAX_BATCH:
-        return [body]
-    return [json.dumps(element, separators=(",", ":")).encode() for element in content]
+    except RecursionError:
+        pass
+    elements = _elements(body)
+    return elements if elements is not None and 1 <= len(elements) <= MAX_BATCH else [body]
 
 
 def _without_nulls(event: dict[str, Any]) -> dict[str, Any]:
@@ -189,7 +235,11 @@ def _text(value: Any) -> str | None:
 
 
 def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:500]
+    """At most 500 characters that can be stored, sent and shown: what a producer wrote may hold anything."""
+    shown = text[:500]
+    if not shown.isprintable():
+        shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in shown)
+    return shown[:500]
 
 
 def _json_name(value: Any) -> str:

@@ -34,11 +34,9 @@ def _needs_place(command: PlaceOrder, wanted: Wanted) -> None:
     wanted.row(Order, command.order)
     if command.plan:
         wanted.row(Plan, command.plan)
-    if command.pay is Pay.LATER:
-        # By whichever method it will be paid; in the same batch nobody would find the account by its order.
-        needs_method("", command.account, wanted)
-    elif command.method != BALANCE:
-        needs_method(command.method, command.account, wanted)
+    # By whichever method somebody asks to pay it; in the same batch nobody would find the account by its order.
+    needs_method("", command.account, wanted)
+    if command.pay is Pay.NOW and command.method != BALANCE:
         wanted.two_transactions += 1
 
 

@@ -16,6 +16,7 @@ from ledger.decide.charges import (
     short_of,
 )
 from ledger.decide.checks import closed, missing
+from ledger.decide.methods import needs_method
 from ledger.decide.orders import COMPLETED
 from ledger.decide.rule import Ledger, Rule, Wanted
 from ledger.fees import running_fee, started_minutes
@@ -31,6 +32,8 @@ def _needs_on(command: PowerOn, wanted: Wanted) -> None:
     wanted.row(Session, command.session)
     wanted.row(Order, command.session)
     wanted.row(Phone, command.phone)
+    # As for any new order, should somebody ask to pay it.
+    needs_method("", command.account, wanted)
     if command.plan:
         wanted.row(Plan, command.plan)
 

@@ -23,6 +23,7 @@ from ledger.decide.cycles import (
     terms_of,
     told,
 )
+from ledger.decide.methods import needs_method
 from ledger.decide.rule import Ledger, Rule, Wanted
 from ledger.model import (
     Account,
@@ -53,6 +54,8 @@ def _needs_subscribe(command: Subscribe, wanted: Wanted) -> None:
     wanted.row(Plan, command.plan)
     if command.kind is SubscriptionKind.DEVICE:
         wanted.row(Device, *command.goods)
+    # As for any new order, should somebody ask to pay that of the first cycle.
+    needs_method("", command.account, wanted)
 
 
 def _subscribe(command: Subscribe, ledger: Ledger, now: datetime) -> Decision:
@@ -106,6 +109,7 @@ def _subscribe(command: Subscribe, ledger: Ledger, now: datetime) -> Decision:
 
 def needs_renewal(command: Renewal, wanted: Wanted) -> None:
     wanted.row(Subscription, command.subscription)
+    needs_method("", command.account, wanted)
 
 
 def renew(command: Renewal, account: Account, ledger: Ledger, now: datetime) -> Decision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ledger.model import CHARGES
+from ledger.queries.entries import NUMBER
 
 # The place in a series is counted, not believed: a gap, a number used twice and a last one that lies are all told.
 RECEIPTS = """
@@ -27,6 +28,20 @@ CROSS JOIN LATERAL (VALUES
   ('its amount', r.amount = CASE r.kind WHEN 'order' THEN o.amount ELSE e.amount END, r.amount::text)
 ) problem(expected, holds, found)
 WHERE problem.holds IS NOT TRUE"""
+
+# Word for word, as `ledger/receipts.py` composes it.
+PRINTED = f"""
+SELECT r.number, problem.expected, left(r.content, 200)
+FROM receipt r
+JOIN transaction t ON t.id = r.transaction
+JOIN account a ON a.id = r.account
+CROSS JOIN LATERAL (VALUES
+  ('number ' || r.number, starts_with(r.content, '{{"number":"' || r.number || '","kind":"' || r.kind || '",')),
+  ('account ' || a.account, strpos(r.content, ',"account":"' || a.account || '",') > 0),
+  ('transaction ' || {NUMBER} || ', amount ' || r.amount,
+   strpos(r.content, ',"transaction":"' || {NUMBER} || '","amount":' || r.amount || ',') > 0)
+) problem(expected, holds)
+WHERE NOT problem.holds"""
 
 # What no receipt was made of, and none is going to be; but for what was paid before there were any.
 RECEIPTED = """

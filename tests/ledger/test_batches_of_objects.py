@@ -272,6 +272,19 @@ def test_a_story_that_is_cut_anywhere_comes_to_the_same(desk: LedgerDesk) -> Non
     same_books(desk, meant)
 
 
+def test_how_an_order_may_be_paid_is_known_in_the_batch_that_made_it(desk: LedgerDesk) -> None:
+    desk.do(*BEFORE, methods("DE", "card"), plan("pro", "package", price=10, cycle=MONTHLY))
+    made = {
+        "a": order("a", "acme"),
+        "b": power_on("b", "acme", phone="p9"),
+        "c/1": subscribe("c", "acme"),
+        "c/2": next_cycle("c", "acme"),
+    }
+    for id_, by in made.items():
+        found = reasons(desk.send(by, pay(id_, method="cash")))
+        assert found == [None, Reason.PAYMENT_METHOD_NOT_AVAILABLE], id_
+
+
 # One that crashes in their midst
 
 
