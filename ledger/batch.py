@@ -2,29 +2,82 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.model import Announcement
-from messages.codec import Decoded, Part, decode
+from ledger.trust import Producer, Producers
+from messages.codec import Decoded, Part, Unauthenticated, decode
 from messages.envelope import Event
+
+# Of what is not genuine no more is kept; a genuine command is rarely larger.
+KEPT_UNAUTHENTICATED_BYTES = 64 * 1024
 
 
 @dataclass(slots=True)
 class Delivery:
-    """A message as it came in: its bytes, whose stream it came by (None: the common one), and where it stood there."""
+    """A message as it came in: its bytes, whose stream it came by (None: the common one), and where it stood there.
+
+    producers: who may send, by the file that was in force when it was read; None where there is no such file.
+    verified: that it is its producer's was found out before (on its first arrival): no signature is asked for, and what
+    that producer may send is looked at all the same.
+    """
 
     stream: str
     position: str
     producer: str | None
     body: bytes
     parts: list[Part] | None = None
+    signature: bytes | None = None
+    producers: Producers | None = None
+    verified: bool = False
 
     def decoded(self) -> list[Part]:
-        """What the message holds; decoded once, by whoever asks first."""
+        """What the message holds; decoded once, by whoever asks first, and only if it is genuine."""
         if self.parts is None:
-            self.parts = decode(self.body)
-        return self.parts
+            why = self._objection()
+            if why is None:
+                self.parts = decode(self.body)
+            else:
+                self.discredit(why)
+        return self.parts or []
+
+    def _objection(self) -> str | None:
+        if self.producers is None:
+            return None
+        if self.verified:
+            return self.producers.stranger(self.producer)
+        return self.producers.objection(self.producer, self.body, self.signature)
+
+    def discredit(self, why: str) -> None:
+        """Nothing of it is to be believed, or read; of a long one the beginning is kept."""
+        if len(self.body) > KEPT_UNAUTHENTICATED_BYTES:
+            digest = hashlib.sha256(self.body).hexdigest()
+            why = f"{why}; of its {len(self.body):,} bytes (SHA-256 {digest}) the beginning is kept"
+            self.body = self.body[:KEPT_UNAUTHENTICATED_BYTES]
+        self.parts = [Unauthenticated(why)]
+
+    def judge_anew(self, producers: Producers) -> None:
+        """Another file is in force: what the one before let in has to stand up to this one."""
+        if self.producers is not None and self.is_genuine:
+            self.producers = producers
+            if (why := self._objection()) is not None:
+                self.discredit(why)
+
+    @property
+    def is_genuine(self) -> bool:
+        parts = self.decoded()
+        return not (parts and isinstance(parts[0], Unauthenticated))
+
+    @property
+    def sender(self) -> Producer | None:
+        """Who sent it, by the producers file; None where there is no such file, or no such producer in it."""
+        return self.producers.get(self.producer) if self.producers is not None else None
+
+    def may_come_from(self, source: str) -> bool:
+        """Whether a source is its producer's: its name, or its name and a part."""
+        return self.producers is None or source.partition("/")[0] == self.producer
 
     def producer_of(self, source: str) -> str:
         """Who sent it: by whose stream it came, and on the common stream its source up to the slash."""

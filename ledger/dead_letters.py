@@ -3,7 +3,8 @@
 So is what a job has tried for long enough (`gave up`).
 
 Equal letters are counted, not stored again. Of one group (reason, type, exception, innermost frame of ours) at most
-1,000 are kept, the rest is counted, so that a flood of the same garbage fills no disk; crashed ones are all kept.
+1,000 are kept, the rest is counted, so that a flood of the same garbage fills no disk; crashed ones are all kept. Of a
+message that is not genuine no more is kept than its beginning (`ledger/batch.py`), and nothing of it is read.
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ def _equal_ones_together(letters: Iterable[DeadLetter]) -> list[_Kept]:
     for number, letter in enumerate(letters):
         delivery = letter.delivery
         if id(delivery) not in parts:
-            parts[id(delivery)] = bytes_of_parts(delivery.body)
+            parts[id(delivery)] = bytes_of_parts(delivery.body) if delivery.is_genuine else [delivery.body]
         # Of a long array, the one event: a thousand bad ones in a message do not make a thousand copies of it. The whole
         # message, to the letter, is in the table `batch`.
         whole = len(delivery.body) <= KEPT_WHOLE_BYTES or len(parts[id(delivery)]) == 1
@@ -255,7 +256,7 @@ def _digest(*parts: object) -> bytes:
 
 def _values(group: int, kept: _Kept, now: datetime) -> tuple[Any, ...]:
     letter = kept.letter
-    account = account_of(kept.raw, letter.place)
+    account = account_of(kept.raw, letter.place) if letter.delivery.is_genuine else None
     key = (
         letter.source,
         letter.id,

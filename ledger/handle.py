@@ -7,7 +7,7 @@ everything decided is written, outcomes go to the outbox, and what could not be 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,10 @@ import psycopg
 import structlog
 
 from ledger import dead_letters, last_set, outcome
+from ledger.authority import keys_of_rules, refusal
 from ledger.batch import Batch, Delivery, Handled, Item
 from ledger.book import Book, Origin
-from ledger.dead_letters import INVALID, UNREADABLE, DeadLetter
+from ledger.dead_letters import INVALID, UNAUTHENTICATED, UNREADABLE, DeadLetter
 from ledger.decide import Wanted, decide, needs
 from ledger.errors import BatchRaced, TooMuchAtOnce
 from ledger.faults import Fault, classify
@@ -27,7 +28,8 @@ from ledger.model import Applied, Decision, Rejected
 from ledger.numbers import number_of
 from ledger.snapshot import Known, Snapshot, load
 from ledger.store import archive, publish, store
-from messages.codec import Decoded, Invalid, command_name
+from ledger.trust import Producer
+from messages.codec import Decoded, Invalid, Unauthenticated, command_name
 from messages.events import EventType
 from messages.fields import time_text
 from messages.reasons import Reason
@@ -52,11 +54,16 @@ def handle(connection: psycopg.Connection[Any], batch: Batch, now: datetime) -> 
     return work.handled
 
 
-def ruling(item: Item, book: Book, now: datetime) -> Decision:
-    """What becomes of a command whose key is free: a pure function of the book and of `now`."""
+def ruling(
+    item: Item, book: Book, now: datetime, sender: Producer | None, keys: Mapping[str, int]
+) -> Decision:
+    """What becomes of a command whose key is free: a pure function of the book, of `now`, and of its sender's rules, which
+    name accounts with these keys (no sender: there is no producers file)."""
     event = item.event
     if event.expirytime is not None and event.expirytime <= now:
         return Rejected(Reason.EXPIRED, f"It was to be applied before {time_text(event.expirytime)}.")
+    if sender is not None and (refused := refusal(event.data, sender, book, keys)):
+        return refused
     return decide(event.data, book, now)
 
 
@@ -92,6 +99,7 @@ class Work:
         self.letters: list[DeadLetter] = []
         self.refused: dict[tuple[str, str], int] = {}
         self.answers = outcome.Answers(claimed.batch, now)
+        self.keys_of_rules: Mapping[str, int] = {}
         self.events: dict[int, tuple[str, str, bytes]] = {}
         self.crashed_in_a_row = 0
         self.most_crashed_in_a_row = 0
@@ -104,9 +112,18 @@ class Work:
         for number, delivery in enumerate(self.batch.deliveries):
             for part in delivery.decoded():
                 if isinstance(part, Decoded):
-                    self.items.append(Item.of(part, delivery.producer_of(part.event.source), number, slot))
+                    event = part.event
+                    if delivery.may_come_from(event.source):
+                        self.items.append(Item.of(part, delivery.producer_of(event.source), number, slot))
+                    else:
+                        self._disown(delivery, part.place, event.source, event.id, event.type, slot)
                 elif isinstance(part, Invalid):
-                    self._refuse(delivery, part, slot)
+                    if delivery.may_come_from(part.source):
+                        self._refuse(delivery, part, slot)
+                    else:
+                        self._disown(delivery, part.place, part.source, part.id, part.type, slot)
+                elif isinstance(part, Unauthenticated):
+                    self.letters.append(DeadLetter(delivery, UNAUTHENTICATED, part.place, part.why))
                 else:
                     self.letters.append(
                         DeadLetter(delivery, UNREADABLE, part.place, part.why, producer=delivery.producer)
@@ -133,10 +150,24 @@ class Work:
             Reason.INVALID_MESSAGE,
         )
 
+    def _disown(
+        self, delivery: Delivery, place: int, source: str, id_: str, type_: str | None, slot: int
+    ) -> None:
+        """A genuine message under somebody else's source: its sender is answered, and nothing is kept under that key,
+        which is not its sender's to use up."""
+        producer = delivery.producer_of(source)
+        name = command_name(type_)
+        message = f"{source} is no source of {producer}: it is {producer}, or begins with {producer}/."
+        why = f"{message} The id is {id_}."
+        self.letters.append(DeadLetter(delivery, UNAUTHENTICATED, place, why, producer, type=name))
+        lasting = outcome.stored(Reason.NOT_AUTHORIZED, message, None)
+        self._answer(slot, producer, name or "unknown", source, id_, type_, lasting, Reason.NOT_AUTHORIZED)
+
     # 2. Every command in its order
 
     def decide_all(self, items: list[Item]) -> None:
         """Decide and store. Where one command is at fault it is found, and its neighbours are done without it."""
+        self.keys_of_rules = keys_of_rules(self.connection, self.batch.deliveries)
         waiting = [items]
         while waiting:
             some = waiting.pop()
@@ -229,8 +260,9 @@ class Work:
     def decide_new(self, item: Item, book: Book) -> Exception | None:
         """Decide an item whose key is free, and apply it to the book. What its rule raised, if it did."""
         event = item.event
+        sender = self.batch.deliveries[item.delivery].sender
         try:
-            decision = ruling(item, book, self.now)
+            decision = ruling(item, book, self.now, sender, self.keys_of_rules)
         except (MemoryError, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - as above; it has changed nothing, so the others go on

@@ -213,10 +213,18 @@ def _warned_about(book: Book) -> set[int]:
 
 
 def archive(connection: psycopg.Connection[Any], key: int, batch: Batch, now: datetime) -> None:
-    """Keep the messages as they came in, end to end, with where each came from and how long it is."""
-    deliveries = batch.deliveries
-    index = orjson.dumps([(one.stream, one.position, one.producer, len(one.body)) for one in deliveries])
-    bodies = b"".join([one.body for one in deliveries])
+    """Keep the messages as they came in, end to end, with where each came from and how long it is.
+
+    Of those that are not genuine nothing is kept here: nobody answers for how many megabytes there are of them.
+    """
+    kept = [one.body if one.is_genuine else b"" for one in batch.deliveries]
+    index = orjson.dumps(
+        [
+            (one.stream, one.position, one.producer, len(body))
+            for one, body in zip(batch.deliveries, kept, strict=True)
+        ]
+    )
+    bodies = b"".join(kept)
     connection.execute(ARCHIVE, (key, now, batch.partition, index.decode(), bodies), prepare=True)
 
 

@@ -52,7 +52,14 @@ class Invalid(NamedTuple):
     place: int
 
 
-Part = Decoded | Unreadable | Invalid
+class Unauthenticated(NamedTuple):
+    """A message that nobody can be held to: nothing of it was read, and nobody is answered. `decode` never makes one."""
+
+    why: str
+    place: int = 0
+
+
+Part = Decoded | Unreadable | Invalid | Unauthenticated
 
 
 def decode(body: bytes) -> list[Part]:

@@ -25,6 +25,7 @@ from messages.commands import Command, type_of
 from messages.envelope import EVENT_OF, MAX_BATCH, MAX_MESSAGE_BYTES, Event, encode
 from messages.errors import EdgeUnavailable, EventInvalid
 from messages.fields import NAME_PATTERN
+from messages.signing import sign
 from messages.streams import commands_stream, partition_of
 
 PIPELINED = 1_000
@@ -32,7 +33,7 @@ ATTRIBUTES = frozenset({"time", "expirytime", "partitionkey", "actor", "tracepar
 
 
 class Message(NamedTuple):
-    """Bytes for one partition: one event, or an array of events."""
+    """Bytes for one partition: one event, or an array of events; `signature` is made by a Publisher that has a secret."""
 
     body: bytes
     partition: int = 0
@@ -90,11 +91,18 @@ class Publisher:
         url: of the Redis or Valkey, `redis://…`, `rediss://…` or `unix://…`.
         producer: whose stream to write to; without one the common stream is used (no producers file).
         partitions: the same number that the system runs with (`COINS_PARTITIONS`).
+        secret: the producer's, to sign every message with; needed where the system has a producers file.
         timeout_seconds: how long a write may take before EdgeUnavailable is raised.
     """
 
     def __init__(
-        self, url: str, *, producer: str | None = None, partitions: int = 1, timeout_seconds: float = 5.0
+        self,
+        url: str,
+        *,
+        producer: str | None = None,
+        partitions: int = 1,
+        secret: str | None = None,
+        timeout_seconds: float = 5.0,
     ) -> None:
         if partitions < 1:
             raise EventInvalid(f"partitions: there is at least 1, not {partitions}")
@@ -104,6 +112,7 @@ class Publisher:
             )
         self._edge: Edge = RedisEdge(url, producer=producer, timeout_seconds=timeout_seconds)
         self._partitions = partitions
+        self._secret = secret.encode() if secret is not None else None
 
     def send(self, command: Event[Any]) -> None:
         """Publish one command. Raises EdgeUnavailable."""
@@ -112,7 +121,7 @@ class Publisher:
     def send_many(self, commands: Iterable[Event[Any]]) -> None:
         """Publish each command as a message of its own, pipelined, in order within a partition."""
         for some in _portions((self._message(command) for command in commands), PIPELINED):
-            self._edge.publish(some)
+            self._publish(some)
 
     def send_batch(self, commands: Iterable[Event[Any]], *, size: int = 500) -> None:
         """Publish the commands as arrays of up to `size` (1–1,000): the fastest way in. Order holds within a partition."""
@@ -128,12 +137,12 @@ class Publisher:
             for body in arrays(events, size)
         )
         for some in _portions(messages, 16):
-            self._edge.publish(some)
+            self._publish(some)
 
     def send_raw(self, messages: Sequence[Message]) -> None:
-        """Publish bytes as they are, valid or not."""
+        """Publish bytes as they are, valid or not, and with the signature that they have, if any."""
         for some in _portions(messages, PIPELINED):
-            self._edge.publish(some)
+            self._publish(some)
 
     def close(self) -> None:
         self._edge.close()
@@ -148,6 +157,14 @@ class Publisher:
         _traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _publish(self, messages: Sequence[Message]) -> None:
+        if self._secret is not None:
+            messages = [
+                one if one.signature is not None else one._replace(signature=sign(one.body, self._secret))
+                for one in messages
+            ]
+        self._edge.publish(messages)
 
     def _message(self, command: Event[Any]) -> Message:
         return Message(encode(command), partition_of(command.partitionkey, self._partitions))
@@ -181,10 +198,14 @@ class RedisEdge:
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 0) -> redis.Redis:
-    """A client with time-outs. Raises EdgeUnavailable where the URL is none."""
-    if url.startswith("unix://") and not url.startswith("unix:///"):
+    """A client with time-outs. Raises EdgeUnavailable where the URL is none.
+
+    User and password stand before an `@`: `redis://user:password@host:port`, `unix://user:password@/path`.
+    """
+    if url.startswith("unix://") and not re.match(r"unix://([^/@]*@)?/", url):
+        shown = re.sub(r"//[^/]*@", "//…@", url)
         raise EdgeUnavailable(
-            f"{url!r} is no address of a queue: after unix:// write an absolute path, as in unix:///tmp/x.sock"
+            f"{shown!r} is no address of a queue: after unix:// write an absolute path, as in unix:///tmp/x.sock"
         )
     try:
         return redis.Redis.from_url(

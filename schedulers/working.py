@@ -9,11 +9,13 @@ import dramatiq
 import structlog
 
 from messages.publisher import connect
+from messages.streams import SCHEDULER
 from schedulers.ringing import ACTOR, QUEUE
 from schedulers.schedule import JOBS
 from workers.broker import CoinsBroker
 from workers.jobs.performing import leases_kept, perform
 from workers.process import Process
+from workers.producers import secret_of
 from workers.settings import Settings
 
 # A run of each job at a time, and none waits for another to be over.
@@ -38,6 +40,7 @@ def declare(broker: dramatiq.Broker, settings: Settings, process: Process) -> An
 def run(settings: Settings) -> None:
     """Perform runs until told to stop; what is not finished then goes on elsewhere, or with the next start."""
     connect(settings.redis).close()  # a URL that is none is no reason to wait
+    secret_of(settings, SCHEDULER)  # nor is a producers file by which no renewal could be sent
     os.nice(NICENESS)
     with Process("jobs", settings.database) as process, leases_kept(settings, process.name):
         broker = CoinsBroker(settings, owner=process.name)

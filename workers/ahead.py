@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from ledger.batch import Delivery
+from ledger.trust import Producers
 from messages.codec import Decoded, Part
 from messages.streams import SCHEDULER
 from workers.streams import MAX_BYTES, MAX_DELIVERIES
@@ -39,6 +40,11 @@ class Ahead:
 
     def extend(self, deliveries: Iterable[Delivery]) -> None:
         self._deliveries.extend(deliveries)
+
+    def judge_anew(self, producers: Producers) -> None:
+        """Other producers may send from now on."""
+        for one in self._deliveries:
+            one.judge_anew(producers)
 
     def clear(self) -> None:
         self._deliveries.clear()

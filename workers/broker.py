@@ -10,6 +10,7 @@ from dramatiq.brokers.redis import RedisBroker
 
 from messages.publisher import connect
 from workers.edge import PartitionConsumer
+from workers.producers import ProducersFile
 from workers.settings import Settings
 from workers.streams import StreamReader
 
@@ -27,10 +28,11 @@ class CoinsBroker(RedisBroker):
     Without middleware: retries, time limits and shutdown notifications would acknowledge, drop or interrupt a batch.
     """
 
-    def __init__(self, settings: Settings, *, owner: str) -> None:
+    def __init__(self, settings: Settings, *, owner: str, producers: ProducersFile | None = None) -> None:
         super().__init__(client=connect(settings.redis), middleware=[], namespace="coins:jobs")  # type: ignore[no-untyped-call]
         self._settings = settings
         self._owner = owner
+        self._producers = producers
         self._started_at = datetime.now(UTC)
 
     def declare_queue(self, queue_name: str) -> None:
@@ -53,10 +55,12 @@ class CoinsBroker(RedisBroker):
                 settings.edge,
                 int(found[1]),
                 settings.partitions,
-                common=settings.producers_file is None,
+                common=self._producers is None,
+                producers=self._producers.current() if self._producers is not None else None,
             ),
             database_url=settings.database,
             owner=self._owner,
             started_at=self._started_at,
             keep_seconds=settings.commands_keep,
+            producers=self._producers,
         )

@@ -22,8 +22,8 @@ from ledger.handle import handle
 from messages.publisher import connect
 from workers.broker import CoinsBroker, command_queue
 from workers.edge import ACTOR, EdgeBatch
-from workers.errors import SettingsInvalid
 from workers.process import Process
+from workers.producers import producers_of
 from workers.settings import Settings
 
 RACES = 6
@@ -101,24 +101,15 @@ class Connections:
             connection.close()
 
 
-def check_producers(settings: Settings) -> None:
-    """Say plainly who may send. Raises SettingsInvalid where more is asked for than this version can keep."""
-    if settings.producers_file is not None:
-        raise SettingsInvalid(
-            "COINS_PRODUCERS_FILE: signatures and rules are not checked by this version; unset it"
-        )
-    log.warning("no producers file: whoever reaches the edge may send any command")
-
-
 def run(settings: Settings) -> None:
     """The process `coins worker commands`: takes partitions and applies their commands until it is told to stop."""
     # A batch is thousands of objects that all go away with it: looking for cycles among them is a tenth of its time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    check_producers(settings)
+    producers = producers_of(settings)
     connect(settings.edge).close()  # a URL that is none is no reason to wait
     with Process("worker", settings.database, partitions=settings.partitions) as process:
-        broker = CoinsBroker(settings, owner=process.name)
+        broker = CoinsBroker(settings, owner=process.name, producers=producers)
         connections = Connections(settings.database)
         declare(broker, connections)
         worker = dramatiq.Worker(broker, worker_threads=min(settings.partitions, 4), worker_timeout=100)

@@ -22,6 +22,7 @@ from ledger.batch import Batch, Move
 from ledger.database import connect
 from workers.ahead import Ahead
 from workers.leases import PartitionLease
+from workers.producers import ProducersFile
 from workers.streams import StreamReader
 
 ACTOR = "apply_commands"
@@ -58,6 +59,7 @@ class PartitionConsumer(Consumer):
         owner: str,
         started_at: datetime,
         keep_seconds: int,
+        producers: ProducersFile | None = None,
     ) -> None:
         self._queue_name = queue_name
         self._reader = reader
@@ -65,6 +67,7 @@ class PartitionConsumer(Consumer):
         self._owner = owner
         self._keep_seconds = keep_seconds
         self._started_at = started_at
+        self._producers = producers
         self._connection: psycopg.Connection[Any] | None = None
         self._lease: PartitionLease | None = None
         self._epoch: int | None = None
@@ -106,6 +109,7 @@ class PartitionConsumer(Consumer):
     # The states, in the order of a partition's life
 
     def _next(self) -> MessageProxy | None:
+        self._look_who_may_send()
         if self._in_flight is not None:
             self._wait_for_batch()
             return None
@@ -150,6 +154,14 @@ class PartitionConsumer(Consumer):
             self._lease.release(self._epoch)
             self._forget()
             time.sleep(2 * TAKE_SECONDS)
+
+    def _look_who_may_send(self) -> None:
+        if self._producers is None:
+            return
+        producers = self._producers.current()
+        if producers is not self._reader.producers:
+            self._reader.producers = producers
+            self._ahead.judge_anew(producers)
 
     def _fill(self, block_milliseconds: int | None) -> None:
         deliveries = self._reader.read(block_milliseconds)

@@ -12,6 +12,7 @@ import redis
 import structlog
 
 from ledger.batch import Delivery
+from ledger.trust import Producers
 from messages.codec import Part, Unreadable
 from messages.envelope import MAX_MESSAGE_BYTES
 from messages.publisher import connect
@@ -26,6 +27,7 @@ SCAN_SECONDS = 0.25
 KEPT_BYTES = 64 * 1024
 # Beyond any honest mistake; PostgreSQL holds no value of a gigabyte, and nobody's disk should.
 LONGEST_KEPT_BYTES = 8 * MAX_MESSAGE_BYTES
+LONGEST_SIGNATURE = 64
 _FIRST_GUESS_BYTES = 64 * 1024
 
 
@@ -60,6 +62,8 @@ class Stream:
 class StreamReader:
     """Reads the streams of one partition. `common`: also the stream that any producer may write to.
 
+    producers: who may send from now on; None where everybody may.
+
     Raises redis.RedisError; then forget everything that was read and begin again at the ledger's positions.
     """
 
@@ -67,12 +71,14 @@ class StreamReader:
     partition: int
     partitions: int
     common: bool = True
+    producers: Producers | None = None
     streams: dict[str, Stream] = field(default_factory=dict)
     _client: redis.Redis | None = None
     _scanned_at: float = 0.0
     _scan_seconds: float = SCAN_SECONDS
     _average_bytes: float = _FIRST_GUESS_BYTES
     _busy: int = 1
+    _size: int = 0
 
     def begin(self, positions: dict[str, str]) -> None:
         """Start from the ledger's positions."""
@@ -103,10 +109,10 @@ class StreamReader:
             return []
         if isinstance(found, dict):
             found = [[name, entries] for name, entries in found.items()]
+        self._size = 0
         by_stream = [self._deliveries(self.streams[name.decode()], entries) for name, entries in found]
         deliveries = [one for turn in itertools.zip_longest(*by_stream) for one in turn if one is not None]
-        size = sum(len(one.body) for one in deliveries)
-        self._average_bytes = max(1.0, 0.1 * self._average_bytes + 0.9 * size / len(deliveries))
+        self._average_bytes = max(1.0, 0.1 * self._average_bytes + 0.9 * self._size / len(deliveries))
         return deliveries
 
     def _read_streams(self, budget: int, block_milliseconds: int | None) -> Any:
@@ -155,19 +161,31 @@ class StreamReader:
     def _deliveries(self, stream: Stream, entries: list[Any]) -> list[Delivery]:
         deliveries = []
         for position, flat in entries:
-            place = position.decode()
+            stream.cursor = position.decode()
             fields = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else flat
-            body = fields.get(b"event")
-            if body is not None and len(body) > LONGEST_KEPT_BYTES:
-                deliveries.append(Delivery(stream.name, place, stream.producer, *_cut(body)))
-            elif body is not None:
-                deliveries.append(Delivery(stream.name, place, stream.producer, body))
-            else:
-                shown = b" ".join(itertools.chain.from_iterable(fields.items()))[:KEPT_BYTES]
-                why = "the entry has no field `event`; write XADD <stream> * event <json>"
-                deliveries.append(Delivery(stream.name, place, stream.producer, shown, [Unreadable(why, 0)]))
-            stream.cursor = place
+            self._size += sum(map(len, fields.values()))
+            deliveries.append(self._delivery(stream, fields))
         return deliveries
+
+    def _delivery(self, stream: Stream, fields: dict[bytes, bytes]) -> Delivery:
+        body, signature = fields.get(b"event"), fields.get(b"signature")
+        made = Delivery(
+            stream.name,
+            stream.cursor,
+            stream.producer,
+            body or b"",
+            signature=signature[:LONGEST_SIGNATURE] if signature is not None else None,
+            producers=self.producers,
+        )
+        if body is None:
+            made.body = b" ".join(itertools.chain.from_iterable(fields.items()))[:KEPT_BYTES]
+            why = "the entry has no field `event`; write XADD <stream> * event <json>"
+            made.parts = [Unreadable(why, 0)]
+            if self.producers is not None:
+                made.discredit(why)
+        elif len(body) > LONGEST_KEPT_BYTES and made.is_genuine:
+            made.body, made.parts = _cut(body)
+        return made
 
     def _look_around(self) -> None:
         """Find streams of new producers, and notice a server that has lost what we had read from it."""

@@ -85,9 +85,11 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
     from messages.envelope import encode
     from messages.outcomes import OutcomeReader
     from messages.publisher import Publisher, event
+    from workers.producers import secret_of
     from workers.settings import load
 
     settings = load(data)
+    secret = secret_of(settings, "cli")
     named = [value for name in ACCOUNT_FIELDS if (value := getattr(made, name, None))]
     named = list(dict.fromkeys([*named, *_owners(settings.database, made)]))
     before = _figures(settings.database, named)
@@ -108,7 +110,7 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
             raise typer.Exit(2)
         typer.confirm("Send it?", abort=True, err=True)
     reader = OutcomeReader(settings.edge, "cli")
-    with Publisher(settings.edge, producer="cli", partitions=settings.partitions) as publisher:
+    with Publisher(settings.edge, producer="cli", partitions=settings.partitions, secret=secret) as publisher:
         publisher.send(sent)
     outcome = outcome_of(reader, sent.id)
     reader.close()

@@ -60,15 +60,19 @@ def send(
     from messages.outcomes import OutcomeReader
     from messages.publisher import Message, Publisher
     from messages.streams import partition_of
+    from workers.producers import secret_of
     from workers.settings import load
 
     settings = load(data)
+    secret = secret_of(settings, PRODUCER)
     lines = list(read_lines(_read(file)))
     if not lines:
         typer.echo("coins: there is nothing to send", err=True)
         return
     reader = OutcomeReader(settings.edge, PRODUCER) if wait else None
-    with Publisher(settings.edge, producer=PRODUCER, partitions=settings.partitions) as publisher:
+    with Publisher(
+        settings.edge, producer=PRODUCER, partitions=settings.partitions, secret=secret
+    ) as publisher:
         by_partition: dict[int, list[Line]] = defaultdict(list)
         for line in lines:
             by_partition[partition_of(line.partitionkey, settings.partitions)].append(line)

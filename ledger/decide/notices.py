@@ -32,7 +32,7 @@ def _set(command: SetWarning, ledger: Ledger, now: datetime) -> Decision:
             Reason.NOT_IN_HIERARCHY,
             f"Warnings about {account.name} are set by itself or by whom it stands under, not by {set_by.name}.",
         )
-    earlier = _live(command.warning, ledger)
+    earlier = live_warning(command.warning, ledger)
     if earlier is not None and (refused := _of_another(earlier, set_by, ledger)):
         return refused
     return Applied(
@@ -56,7 +56,8 @@ def _is_or_stands_over(upper: Account, lower: Account) -> bool:
     return upper is lower or upper.stands_over(lower)
 
 
-def _live(id_: str, ledger: Ledger) -> CustomWarning | None:
+def live_warning(id_: str, ledger: Ledger) -> CustomWarning | None:
+    """The warning, if it has not been removed."""
     warning: CustomWarning | None = ledger.get(CustomWarning, id_)
     return warning if warning is not None and warning.removed_at is None else None
 
@@ -82,7 +83,7 @@ def _remove(command: RemoveWarning, ledger: Ledger, now: datetime) -> Decision:
         return missing(command.set_by)
     if refused := closed(set_by):
         return refused
-    warning = _live(command.warning, ledger)
+    warning = live_warning(command.warning, ledger)
     if warning is None:
         return Rejected(Reason.WARNING_NOT_FOUND, f"There is no warning {command.warning}.")
     if refused := _of_another(warning, set_by, ledger):

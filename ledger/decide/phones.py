@@ -56,9 +56,8 @@ def _on(command: PowerOn, ledger: Ledger, now: datetime) -> Decision:
         return Rejected(Reason.SESSION_EXISTS, f"There is a session or an order {command.session} already.")
     phone: Phone | None = ledger.get(Phone, command.phone)
     if phone is not None and phone.session is not None:
-        return Rejected(
-            Reason.SESSION_EXISTS, f"{command.phone} is running already, in session {phone.session}."
-        )
+        # Not in which session: it may be somebody else's.
+        return Rejected(Reason.SESSION_EXISTS, f"{command.phone} is running already; power it off first.")
     payers = payers_of(account, ledger)
     if refused := short_of(payers, 1):
         return refused

@@ -17,6 +17,7 @@ from messages.publisher import Message, Publisher, arrays, event
 from messages.streams import SCHEDULER, partition_of
 from workers.jobs import attempts
 from workers.jobs.attempts import Attempt, Due, Outcome
+from workers.producers import secret_of
 from workers.settings import Settings
 
 # A message is decided as a whole: with few in it, nobody's command waits long behind them.
@@ -31,7 +32,11 @@ class Flight:
     def __init__(self, settings: Settings) -> None:
         self._partitions = settings.partitions
         self._publisher = Publisher(
-            settings.edge, producer=SCHEDULER, partitions=settings.partitions, timeout_seconds=5.0
+            settings.edge,
+            producer=SCHEDULER,
+            partitions=settings.partitions,
+            secret=secret_of(settings, SCHEDULER),
+            timeout_seconds=5.0,
         )
         self._messages: dict[int, deque[list[Attempt]]] = defaultdict(deque)
         # What goes to the edge's disk next is looked for meanwhile.
