@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -19,9 +20,13 @@ from pathlib import Path
 
 from deploy.embedded import EmbeddedServer, EmbeddedServers, link_address, servers
 from deploy.errors import AlreadyRunning, DeployError, Interrupted, ServerNotStarted
+from deploy.listening import Address, ListeningValkey, address_of, listening_servers
 from deploy.supervisor import Child, Supervisor, end_leftover_children, make_private, say
+from workers.embedded_access import ACCESS_FILE
 from workers.errors import SettingsInvalid
-from workers.settings import ENDPOINTS_FILE, load
+from workers.producers import PRODUCERS_FILE
+from workers.producers import load as load_producers
+from workers.settings import ENDPOINTS_FILE, load, load_with_sources
 
 DEFAULT_DATA = Path(".coins")
 READY_SECONDS = 60.0
@@ -50,25 +55,49 @@ def main(arguments: Sequence[str]) -> int:
     default = Path(os.environ.get("COINS_DATA_DIR") or DEFAULT_DATA)
     parser = argparse.ArgumentParser(prog="coins up", description="Run everything on this machine.")
     parser.add_argument("--data", metavar="DIR", type=Path, default=default)
-    parser.add_argument("--listen", metavar="HOST:PORT", help="not available yet: needs a producers file")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="the edge on TCP, too; needs a producers file")
     options = parser.parse_args(arguments)
-    if options.listen is not None:
-        say("coins up: --listen needs a producers file, with a user for each producer: not available yet")
-        return WRONG_USAGE
     try:
         partitions = load(options.data).partitions
+        doors = doors_of(options.data, options.listen)
     except SettingsInvalid as error:
         say(f"coins up: {error}")
         return WRONG_USAGE
-    return run(options.data, preparation=MIGRATION, table=children(partitions))
+    return run(options.data, preparation=MIGRATION, table=children(partitions), doors=doors)
 
 
-def run(data_dir: Path, *, preparation: Child, table: Sequence[Child]) -> int:
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Who may send, by which file (None: whoever reaches the local socket), and where the edge listens besides."""
+
+    producers_file: Path | None = None
+    address: Address | None = None
+
+
+def doors_of(data_dir: Path, listen: str | None) -> Doors:
+    """The producers file that is set, else the one in the data directory. Raises SettingsInvalid."""
+    settings, sources = load_with_sources(data_dir)
+    file = settings.producers_file if sources["producers_file"].startswith("environment") else None
+    if file is None and (data_dir / PRODUCERS_FILE).exists():
+        file = data_dir / PRODUCERS_FILE
+    address = address_of(listen) if listen is not None else None
+    if file is not None:
+        file = file.resolve()
+        load_producers(file)
+    elif address is not None:
+        raise SettingsInvalid(
+            "--listen opens the edge to other machines, and needs a producers file that says who may send what; make one: "
+            f"coins producer new NAME --commands A,B --under ACCOUNT --data {data_dir}"
+        )
+    return Doors(file, address)
+
+
+def run(data_dir: Path, *, preparation: Child, table: Sequence[Child], doors: Doors = Doors()) -> int:
     """Run the servers and the table of children until somebody asks to stop, and return the exit code."""
     data_dir = data_dir.resolve()
     try:
         with asked_to_stop() as stopping, exclusive(data_dir):
-            run_in(data_dir, preparation, table, stopping)
+            run_in(data_dir, preparation, table, stopping, doors)
     except Interrupted:
         return 0
     except DeployError as error:
@@ -80,13 +109,19 @@ def run(data_dir: Path, *, preparation: Child, table: Sequence[Child]) -> int:
     return 0
 
 
-def run_in(data_dir: Path, preparation: Child, table: Sequence[Child], stopping: Callable[[], bool]) -> None:
+def run_in(
+    data_dir: Path,
+    preparation: Child,
+    table: Sequence[Child],
+    stopping: Callable[[], bool],
+    doors: Doors = Doors(),
+) -> None:
     """As `run`, in a directory that is ours. Raises what ended it, Interrupted if it was asked to stop."""
     if leftover := end_leftover_children(data_dir):
         say(f"ended {leftover} processes that an earlier run in {data_dir} had left behind")
-    embedded = servers(data_dir)
-    endpoints = embedded.endpoints
-    environment = {f"COINS_{name.upper()}": url for name, url in endpoints.items()}
+    embedded = servers_behind(doors, data_dir)
+    endpoints = endpoints_of(embedded, doors)
+    environment = {f"COINS_{name.upper()}": value for name, value in endpoints.items() if name != ACCESS_FILE}
     supervisor = Supervisor(data_dir, environment | {"COINS_DATA_DIR": str(data_dir)}, interrupted=stopping)
     say(f"starting in {data_dir}; logs are in {data_dir / 'logs'}")
     with contextlib.ExitStack() as stack:
@@ -100,10 +135,45 @@ def run_in(data_dir: Path, preparation: Child, table: Sequence[Child], stopping:
         supervisor.run_once(preparation)
         supervisor.start(table)
         supervisor.wait_ready(READY_SECONDS)
-        urls = f"database={endpoints['database_url']}  redis={endpoints['redis_url']}"
-        say("warning: there is no producers file; every command that reaches the local socket is accepted")
-        say(f"ready  data={data_dir}  {urls}  pid={os.getpid()}")
+        say(who_may_send(doors))
+        urls = f"database={endpoints['database_url']}  redis={without_password(endpoints['redis_url'])}"
+        edge = f"  edge={doors.address}" if doors.address is not None else ""
+        say(f"ready  data={data_dir}  {urls}{edge}  pid={os.getpid()}")
         watch(embedded, supervisor, stopping)
+
+
+def servers_behind(doors: Doors, data_dir: Path) -> EmbeddedServers:
+    """The servers, behind the local sockets alone, or on TCP as well."""
+    if doors.address is None or doors.producers_file is None:
+        return servers(data_dir)
+    return listening_servers(data_dir, doors.address, load_producers(doors.producers_file))
+
+
+def endpoints_of(embedded: EmbeddedServers, doors: Doors) -> dict[str, str]:
+    """What other processes need to know, under the names of the settings, and where the server reads who may log in."""
+    found = dict(embedded.endpoints)
+    if doors.producers_file is not None:
+        found["producers_file"] = str(doors.producers_file)
+    if isinstance(embedded.valkey, ListeningValkey):
+        found[ACCESS_FILE] = str(embedded.valkey.access_file)
+    return found
+
+
+def who_may_send(doors: Doors) -> str:
+    if doors.producers_file is None:
+        return "warning: there is no producers file; every command that reaches the local socket is accepted"
+    if doors.address is None:
+        return f"producers are those of {doors.producers_file}"
+    return (
+        f"producers are those of {doors.producers_file}, each with a user of its own at {doors.address}\n"
+        f"warning: {doors.address} is not encrypted; passwords and commands can be read on their way. "
+        "Keep it to a network that you trust, or put a tunnel in front"
+    )
+
+
+def without_password(url: str) -> str:
+    """A URL that may be shown."""
+    return re.sub(r"(?<=:)[^:/@]*(?=@)", "********", url)
 
 
 def watch(embedded: EmbeddedServers, supervisor: Supervisor, stopping: Callable[[], bool]) -> None:
@@ -178,6 +248,7 @@ def exclusive(data_dir: Path) -> Iterator[None]:
 def write_whole(path: Path, values: Mapping[str, str]) -> None:
     """Write a JSON file that readers see as it was or as it is, never in part."""
     fresh = path.with_name(f"{path.name}.new")
+    fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(dict(values), indent=2) + "\n", encoding="utf-8")
     fresh.replace(path)
 

@@ -29,6 +29,8 @@ from messages.fields import ID_PATTERN, NAME_PATTERN
 from workers.errors import SettingsInvalid
 from workers.settings import Settings
 
+# Under the data directory, where no other file is named.
+PRODUCERS_FILE = "producers.toml"
 LEAST_SECRET_BYTES = 16
 MOST_SECRETS = 2
 LOOK_SECONDS = 1.0
@@ -42,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 def load(file: Path) -> Producers:
     """Read a producers file. Raises SettingsInvalid: the file, the producer, the key, and what to write instead."""
-    return parse(_read(file), file)
+    return parse(read_text(file), file)
 
 
 def parse(text: str, file: Path) -> Producers:
@@ -162,7 +164,8 @@ class _Reading:
         return SettingsInvalid(f"{self._file}: producer {self._name}: {key}: {what}")
 
 
-def _read(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """The text of a file that nobody else can read. Raises SettingsInvalid."""
     try:
         with file.open("rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode

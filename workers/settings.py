@@ -101,16 +101,16 @@ def load_with_sources(data_dir: Path | None = None) -> tuple[Settings, dict[str,
         )
         raise SettingsInvalid(f"{wrong}. Mend the environment; `coins config` lists every setting.") from None
     if settings.database_url is None and settings.redis_url is None:
-        for name, url in embedded_endpoints(settings.data_dir).items():
-            if name in SECRETS and sources[name] == "default":
-                given[name] = url
+        for name, value in embedded_endpoints(settings.data_dir).items():
+            if name in (*SECRETS, "producers_file") and sources[name] == "default":
+                given[name] = value
                 sources[name] = f"embedded system in {settings.data_dir}"
         settings = Settings(**given)
     return settings, sources
 
 
 def embedded_endpoints(data_dir: Path) -> dict[str, str]:
-    """The URLs that `coins up` wrote for the system under `data_dir`; empty where none was ever started."""
+    """What `coins up` wrote of the system under `data_dir`: URLs, and files; empty where none was ever started."""
     try:
         found: dict[str, str] = json.loads((data_dir / ENDPOINTS_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:

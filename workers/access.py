@@ -1,0 +1,85 @@
+"""The access rules of the edge's server: an ACL file for Redis or Valkey, in which each producer has a user of its own.
+
+A producer may add to its own command streams and read its own outcomes, and nothing else. That it may write and read by
+different commands takes a selector: what stands in brackets is allowed with its own keys only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from ledger.trust import Producer, Producers
+from messages.streams import COMMANDS, SCHEDULER, outcomes_stream
+from workers.errors import SettingsInvalid
+
+ACL_FILE = "users.acl"
+SYSTEM_USER = SCHEDULER
+# One pattern for each length that a partition's number may have: a `*` would match other names as well.
+_DIGITS = tuple("[0-9]" * count for count in range(1, 5))
+_WRITING = "+xadd +ping +auth +hello +client|setname +client|setinfo"
+_READING = "+xread +xrange +xrevrange +xlen"
+
+
+def new_password() -> str:
+    """A password or secret: 43 characters that stand for 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def login_of(password: str) -> str:
+    """What is kept of a password: its SHA-256 in hex, as the server has it."""
+    return hashlib.sha256(password.encode()).hexdigest()
+
+
+def rules_text(producers: Producers, *, system_logins: Iterable[str] = ()) -> str:
+    """The ACL file. `system_logins`: of the user `coins` beyond those in the producers file.
+
+    Raises SettingsInvalid where nobody could log in as `coins`: the system would lock itself out.
+    """
+    system = producers.get(SYSTEM_USER)
+    logins = dict.fromkeys([*system_logins, *(system.logins if system is not None else ())])
+    if not logins:
+        raise SettingsInvalid(
+            f"the producers file has no login of {SYSTEM_USER}, by which the system itself would log in at the server; "
+            f"run: coins producer {'new' if system is None else 'rotate'} {SYSTEM_USER}"
+        )
+    lines = [
+        "user default off sanitize-payload resetchannels -@all",
+        f"user {SYSTEM_USER} on sanitize-payload {_hashes(logins)} ~* &* +@all",
+        *(_user(one) for one in producers if one.name != SYSTEM_USER and one.logins),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _user(producer: Producer) -> str:
+    writes = " ".join(f"%W~{COMMANDS}{digits}:{producer.name}" for digits in _DIGITS)
+    reads = f"(-@all {_READING} %R~{outcomes_stream(producer.name)})"
+    return (
+        f"user {producer.name} on sanitize-payload {_hashes(producer.logins)} resetchannels -@all "
+        f"{_WRITING} {writes} {reads}"
+    )
+
+
+def _hashes(logins: Iterable[str]) -> str:
+    return " ".join(f"#{login}" for login in logins)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file of mode 0600 that readers see as it was or as it is, never in part. Raises SettingsInvalid."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(
+            os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(file)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise SettingsInvalid(f"{file} cannot be written: {error.strerror}") from None
