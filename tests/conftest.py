@@ -7,6 +7,7 @@ but databases whose names begin with `coins_test_`, which these tests make and d
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -225,3 +226,12 @@ def own_desk(own_database_url: str) -> Iterator[LedgerDesk]:
     """The same on a database whose schema the test may change."""
     with _desks(own_database_url) as opened:
         yield opened()
+
+
+@pytest.fixture(scope="session")
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

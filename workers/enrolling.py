@@ -21,7 +21,7 @@ from ledger.trust import Producers, Rule
 from messages.streams import SCHEDULER
 from workers.access import login_of, new_password, write_private
 from workers.errors import SettingsInvalid
-from workers.producers import EVERY, parse, read_text, tables_of
+from workers.producers import EVERY, check_name, parse, read_text, tables_of
 
 COMMAND_LINE = "cli"
 OF_THE_SYSTEM = (SCHEDULER, COMMAND_LINE)
@@ -60,6 +60,7 @@ def enrol(file: Path, name: str, rules: tuple[Rule, ...] | None) -> dict[str, Cr
             text += _entry(one.producer, tables[one.producer])
         return text
 
+    check_name(name, file)
     names = [name] if file.exists() else list(dict.fromkeys([*OF_THE_SYSTEM, name]))
     wanted = [Credentials(one, new_password(), new_password()) for one in names]
     _change(file, add)

@@ -79,6 +79,16 @@ def tables_of(content: dict[str, Any], file: Path) -> dict[str, Any]:
     return tables
 
 
+def check_name(name: str, file: Path) -> None:
+    """Whether a producer of that file may be called so. Raises SettingsInvalid."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise SettingsInvalid(
+            f"{file}: {name!r} is no name of a producer; use 1 to 64 letters, digits, underscores and hyphens"
+        )
+    if name in RESERVED:
+        raise SettingsInvalid(f"{file}: {name} is a user of the server itself; choose another name")
+
+
 class _Reading:
     """Reads one producer's table, and says where in the file a mistake is."""
 
@@ -87,15 +97,7 @@ class _Reading:
         self._name = name
 
     def producer(self, table: Any) -> Producer:
-        if not re.fullmatch(NAME_PATTERN, self._name):
-            raise SettingsInvalid(
-                f"{self._file}: {self._name!r} is no name of a producer; "
-                "use 1 to 64 letters, digits, underscores and hyphens"
-            )
-        if self._name in RESERVED:
-            raise SettingsInvalid(
-                f"{self._file}: {self._name} is a user of the server itself; choose another name"
-            )
+        check_name(self._name, self._file)
         self._known(table, {"secrets", "logins", "rules"}, "")
         return Producer(
             self._name, self._secrets(table), self._rules(table.get("rules")), self._logins(table)

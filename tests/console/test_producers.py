@@ -1,0 +1,216 @@
+"""`coins producer`: the producers file and the access rules, as an operator makes and changes them."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.console.running import Coins, coins_with, document
+from workers.access import login_of
+from workers.producers import load
+
+
+@pytest.fixture
+def coins(tmp_path: Path) -> Coins:
+    """The command line with a data directory of its own."""
+    return coins_with({"COINS_DATA_DIR": str(tmp_path / "data"), "PATH": "/usr/bin:/bin"})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "producers.toml"
+
+
+SHOP = ("producer", "new", "shop", "--commands", "TopUp,Renewal", "--under", "acme", "--itself", "--json")
+
+
+def content(file: Path) -> Any:
+    return tomllib.loads(file.read_text(encoding="utf-8"))["producers"]
+
+
+def test_the_first_producer_comes_with_the_systems_own(coins: Coins, file: Path) -> None:
+    told = document(coins(*SHOP))
+    assert told["writes"] == ["coins:commands:0:shop"]
+    assert told["reads"] == "coins:events:shop"
+    assert told["user"] == "shop"
+    found = content(file)
+    assert list(found) == ["coins", "cli", "shop"]
+    assert "rules" not in found["coins"]
+    assert "rules" not in found["cli"]
+    assert found["shop"] == {
+        "secrets": [told["secret"]],
+        "logins": [login_of(told["password"])],
+        "rules": [{"commands": ["Renewal", "TopUp"], "under": "acme", "itself": True}],
+    }
+    assert login_of(told["system"]["password"]) in found["coins"]["logins"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in file.parent.iterdir() if one.name.startswith(".")] == []
+
+
+def test_the_access_rules_lie_beside_the_file_or_where_they_are_asked_for(
+    coins: Coins, file: Path, tmp_path: Path
+) -> None:
+    told = document(coins(*SHOP))
+    rules = (file.parent / "users.acl").read_text(encoding="ascii")
+    assert f"user shop on sanitize-payload #{login_of(told['password'])} " in rules
+    assert rules.startswith("user default off")
+    elsewhere = tmp_path / "acl"
+    document(coins("producer", "new", "bank", "--everything", "--acl", str(elsewhere), "--json"))
+    assert "user bank on" in elsewhere.read_text(encoding="ascii")
+    assert elsewhere.stat().st_mode & 0o777 == 0o600
+
+
+def test_each_partition_is_named(coins: Coins) -> None:
+    told = document(coins(*SHOP, COINS_PARTITIONS="3"))
+    assert told["writes"] == [f"coins:commands:{partition}:shop" for partition in range(3)]
+
+
+def test_a_secret_is_told_once(coins: Coins) -> None:
+    done = coins(*SHOP[:-1])
+    assert done.returncode == 0, done.stderr
+    secret = re.search(r"^secret +(\S{43})$", done.stdout, re.M)
+    assert secret is not None
+    for verb in (("list",), ("list", "--json"), ("list", "--ndjson")):
+        shown = coins("producer", *verb)
+        assert secret[1] not in shown.stdout + shown.stderr
+        assert "shop" in shown.stdout
+
+
+def test_a_name_that_is_taken_is_refused_with_what_to_do_instead(coins: Coins, file: Path) -> None:
+    document(coins(*SHOP))
+    before = file.read_bytes()
+    done = coins(*SHOP)
+    assert done.returncode == 2
+    assert "coins producer rotate shop" in done.stderr
+    assert file.read_bytes() == before
+
+
+def test_a_changed_secret_leaves_the_old_one_valid_until_it_is_finished(coins: Coins, file: Path) -> None:
+    first = document(coins(*SHOP))
+    second = document(coins("producer", "rotate", "shop", "--json"))
+    found = content(file)["shop"]
+    assert found["secrets"] == [second["secret"], first["secret"]]
+    assert found["logins"] == [login_of(second["password"]), login_of(first["password"])]
+    rules = (file.parent / "users.acl").read_text(encoding="ascii")
+    assert all(f"#{login}" in rules for login in found["logins"])
+    again = coins("producer", "rotate", "shop")
+    assert again.returncode == 2
+    assert "--finish" in again.stderr
+    assert coins("producer", "rotate", "shop", "--finish").returncode == 0
+    found = content(file)["shop"]
+    assert (found["secrets"], found["logins"]) == ([second["secret"]], [login_of(second["password"])])
+    assert login_of(first["password"]) not in (file.parent / "users.acl").read_text(encoding="ascii")
+    assert coins("producer", "rotate", "shop", "--finish").returncode == 2
+
+
+BY_HAND = """\
+# who may send
+[device-mgmt]  # the platform
+  secrets = [
+    "a secret of sixteen bytes or more",   # since March
+  ]
+rules = [] # for now
+
+[coins]
+secrets = ["another secret of sixteen bytes"]
+logins = ["{login}"]
+"""
+
+
+def test_what_was_written_by_hand_stays_as_it_is(coins: Coins, file: Path) -> None:
+    file.parent.mkdir(mode=0o700)
+    file.write_text(BY_HAND.format(login="0" * 64), encoding="utf-8")
+    file.chmod(0o600)
+    told = document(coins("producer", "rotate", "device-mgmt", "--json"))
+    document(coins(*SHOP))
+    text = file.read_text(encoding="utf-8")
+    for kept in ("# who may send", "# the platform", "# for now"):
+        assert kept in text
+    producers = load(file)
+    device_mgmt = producers.get("device-mgmt")
+    assert device_mgmt is not None
+    assert device_mgmt.secrets == (told["secret"], "a secret of sixteen bytes or more")
+    assert device_mgmt.rules == ()
+    assert {one.name for one in producers} == {"coins", "device-mgmt", "shop"}
+
+
+def test_a_rule_more_is_added(coins: Coins, file: Path) -> None:
+    document(coins(*SHOP))
+    document(coins("producer", "new", "bank", "--everything", "--json"))
+    done = coins("producer", "allow", "shop", "--commands", "Transfer", "--under", "rival")
+    assert done.returncode == 0, done.stderr
+    assert content(file)["shop"]["rules"][1] == {"commands": ["Transfer"], "under": "rival", "itself": False}
+    refused = coins("producer", "allow", "bank", "--under", "acme")
+    assert refused.returncode == 2
+    assert "everything already" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("new", "shop"), "--under ACCOUNT"),
+        (("new", "shop", "--commands", "TopDown", "--under", "acme"), "TopDown is no command"),
+        (("new", "a/b", "--everything"), "no name of a producer"),
+        (("new", "default", "--everything"), "choose another name"),
+        (("new", "shop", "--under", "a b"), "under: write the id of an account"),
+        (("new", "shop", "--everything", "--under", "acme"), "--everything stands alone"),
+        (("rotate", "nobody"), "has no producer nobody"),
+        (("allow", "nobody", "--under", "acme"), "has no producer nobody"),
+        (("allow", "nobody"), "--under"),
+        (("list",), "coins producer new"),
+    ],
+)
+def test_wrong_usage_says_what_to_give(
+    coins: Coins, file: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = coins("producer", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not file.exists()
+
+
+def test_what_cannot_be_used_is_not_made_worse(coins: Coins, file: Path) -> None:
+    file.parent.mkdir(mode=0o700)
+    file.write_text("[producers", encoding="utf-8")
+    file.chmod(0o600)
+    assert coins(*SHOP).returncode == 2
+    assert file.read_text(encoding="utf-8") == "[producers"
+
+
+def test_a_producer_is_made_though_there_are_no_access_rules_for_want_of_the_systems_login(
+    coins: Coins, file: Path
+) -> None:
+    file.parent.mkdir(mode=0o700)
+    file.write_text('[coins]\nsecrets = ["another secret of sixteen bytes"]\n', encoding="utf-8")
+    file.chmod(0o600)
+    done = coins(*SHOP)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["secret"] in file.read_text(encoding="utf-8"), (
+        "what was made is shown in any case"
+    )
+    assert "coins producer rotate coins" in done.stderr
+
+
+def test_the_list_says_what_each_may_do(coins: Coins) -> None:
+    document(coins(*SHOP))
+    rows = {row["producer"]: row for row in document(coins("producer", "list", "--json"))["rows"]}
+    assert rows["cli"]["may_send"] == "everything"
+    assert rows["shop"]["may_send"] == "Renewal, TopUp for acme and what is under it"
+    assert (rows["shop"]["secrets"], rows["shop"]["reads"]) == (1, "coins:events:shop")
+
+
+@pytest.mark.parametrize("verb", [("send", "-"), ("do", "TopUp", "account=a", "amount=1", "--yes")])
+def test_the_command_line_says_what_to_do_where_it_is_no_producer(
+    coins: Coins, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    file = tmp_path / "other.toml"
+    file.write_text('[shop]\nsecrets = ["another secret of sixteen bytes"]\n', encoding="utf-8")
+    file.chmod(0o600)
+    done = coins(*verb, COINS_PRODUCERS_FILE=str(file), COINS_REDIS_URL="unix:///x", COINS_DATABASE_URL="x")
+    assert done.returncode == 2
+    assert "coins producer new cli" in done.stderr
