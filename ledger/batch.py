@@ -79,6 +79,11 @@ class Delivery:
         """Whether a source is its producer's: its name, or its name and a part."""
         return self.producers is None or source.partition("/")[0] == self.producer
 
+    def disowned(self, source: str) -> str:
+        """What is said of a source that it may not come from."""
+        producer = self.producer_of(source)
+        return f"{source} is no source of {producer}: it is {producer}, or begins with {producer}/."
+
     def producer_of(self, source: str) -> str:
         """Who sent it: by whose stream it came, and on the common stream its source up to the slash."""
         return self.producer or source.partition("/")[0]

@@ -83,9 +83,9 @@ RETURNING g.id, g.kept, g.xmax = 0"""
 
 # One that comes again after it was resolved waits again, unless its key has been decided by now.
 _LETTER = """
-INSERT INTO dead_letter AS d (group_id, digest, source, command_id, account, producer, stream, position, place, raw,
+INSERT INTO dead_letter AS d (group_id, digest, source, command_id, account, producer, stream, position, headers, place, raw,
                               why, traceback, count, first_at, last_at)
-VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)
+VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %s::jsonb, %b, %b, %b, %b, %b, %b, %b)
 ON CONFLICT (digest) DO UPDATE SET
   count = d.count + excluded.count, last_at = excluded.last_at,
   state = CASE WHEN d.state = 'resolved' AND NOT EXISTS (
@@ -264,9 +264,17 @@ def _values(group: int, kept: _Kept, now: datetime) -> tuple[Any, ...]:
         letter.producer,
         letter.delivery.stream,
         letter.delivery.position,
+        json.dumps(_headers(letter.delivery)),
     )
     content = (letter.place, kept.raw, letter.why, letter.traceback)
     return (group, kept.digest, *key, *content, kept.times, now, now)
+
+
+def _headers(delivery: Delivery) -> dict[str, str]:
+    """What came along with a message that was not genuine: by another producers file it may turn out to be."""
+    if delivery.signature is None or delivery.is_genuine:
+        return {}
+    return {"signature": escaped(delivery.signature.decode("ascii", "backslashreplace"))}
 
 
 def account_of(raw: bytes, place: int) -> str | None:

@@ -111,19 +111,14 @@ class Work:
         slot = 0
         for number, delivery in enumerate(self.batch.deliveries):
             for part in delivery.decoded():
-                if isinstance(part, Decoded):
-                    event = part.event
-                    if delivery.may_come_from(event.source):
-                        self.items.append(Item.of(part, delivery.producer_of(event.source), number, slot))
-                    else:
-                        self._disown(delivery, part.place, event.source, event.id, event.type, slot)
-                elif isinstance(part, Invalid):
-                    if delivery.may_come_from(part.source):
-                        self._refuse(delivery, part, slot)
-                    else:
-                        self._disown(delivery, part.place, part.source, part.id, part.type, slot)
-                elif isinstance(part, Unauthenticated):
+                if isinstance(part, Unauthenticated):
                     self.letters.append(DeadLetter(delivery, UNAUTHENTICATED, part.place, part.why))
+                elif isinstance(part, Decoded | Invalid) and not delivery.may_come_from(part.source):
+                    self._disown(delivery, part, slot)
+                elif isinstance(part, Decoded):
+                    self.items.append(Item.of(part, delivery.producer_of(part.event.source), number, slot))
+                elif isinstance(part, Invalid):
+                    self._refuse(delivery, part, slot)
                 else:
                     self.letters.append(
                         DeadLetter(delivery, UNREADABLE, part.place, part.why, producer=delivery.producer)
@@ -150,18 +145,15 @@ class Work:
             Reason.INVALID_MESSAGE,
         )
 
-    def _disown(
-        self, delivery: Delivery, place: int, source: str, id_: str, type_: str | None, slot: int
-    ) -> None:
+    def _disown(self, delivery: Delivery, part: Decoded | Invalid, slot: int) -> None:
         """A genuine message under somebody else's source: its sender is answered, and nothing is kept under that key,
         which is not its sender's to use up."""
-        producer = delivery.producer_of(source)
-        name = command_name(type_)
-        message = f"{source} is no source of {producer}: it is {producer}, or begins with {producer}/."
-        why = f"{message} The id is {id_}."
-        self.letters.append(DeadLetter(delivery, UNAUTHENTICATED, place, why, producer, type=name))
-        lasting = outcome.stored(Reason.NOT_AUTHORIZED, message, None)
-        self._answer(slot, producer, name or "unknown", source, id_, type_, lasting, Reason.NOT_AUTHORIZED)
+        producer, name = delivery.producer_of(part.source), command_name(part.type)
+        message = delivery.disowned(part.source)
+        why = f"{message} The id is {part.id}."
+        self.letters.append(DeadLetter(delivery, UNAUTHENTICATED, part.place, why, producer, type=name))
+        lasting, reason = outcome.stored(Reason.NOT_AUTHORIZED, message, None), Reason.NOT_AUTHORIZED
+        self._answer(slot, producer, name or "unknown", part.source, part.id, part.type, lasting, reason)
 
     # 2. Every command in its order
 

@@ -25,8 +25,10 @@ from ledger.fence import Claim
 from ledger.handle import Work
 from ledger.last_set import Said
 from ledger.store import archive, publish
-from messages.codec import Decoded, Invalid, bytes_of_parts, command_name
+from ledger.trust import Producers
+from messages.codec import Decoded, Invalid, Unauthenticated, bytes_of_parts, command_name
 from messages.reasons import Reason
+from messages.streams import read_commands_stream
 
 # The partition of messages that come from here and not from the edge, in the table of raw messages.
 NO_PARTITION = -1
@@ -115,14 +117,24 @@ UPDATE dead_letter SET state = 'archived', resolved_at = %s
 WHERE id = ANY(%s::int8[]) AND (state IN ('waiting', 'failed again') OR id = ANY(%s::int8[]))"""
 
 
-def delivery_of(letter: Letter) -> Delivery:
-    """The letter's own event as a message of its own; a message that could not be trusted is looked at as a whole."""
+def delivery_of(letter: Letter, producers: Producers | None = None) -> Delivery:
+    """The letter's own event as a message of its own, by whoever was found to have sent it.
+
+    Of a message that was not genuine nobody was: it has to be by now, as a whole, with the signature that it came with.
+    """
+    known = read_commands_stream(letter.stream)
+    claimed = known[1] if known else None
+    if letter.producer is None and (letter.reason == UNAUTHENTICATED or claimed is not None):
+        signature = str(letter.headers["signature"]).encode() if "signature" in letter.headers else None
+        whole = Delivery(letter.stream, letter.position, claimed, letter.raw, None, signature, producers)
+        if producers is None:
+            whole.discredit("there is no producers file by which it could be found genuine")
+        return whole
     body = letter.raw
-    if not (letter.reason == UNAUTHENTICATED and letter.producer is None):
-        parts = bytes_of_parts(body)
-        if len(parts) > 1:
-            body = parts[letter.place]
-    return Delivery(letter.stream, letter.position, letter.producer, body)
+    parts = bytes_of_parts(body)
+    if len(parts) > 1:
+        body = parts[letter.place]
+    return Delivery(letter.stream, letter.position, letter.producer, body, producers=producers, verified=True)
 
 
 class _Again(Work):
@@ -135,11 +147,12 @@ class _Again(Work):
         now: datetime,
         *,
         even_if_newer: bool,
+        producers: Producers | None = None,
         abandon: str | None = None,
     ) -> None:
         row = connection.execute(NEXT_BATCH).fetchone()
         assert row is not None
-        batch = Batch(NO_PARTITION, 0, [], [delivery_of(one) for one in letters])
+        batch = Batch(NO_PARTITION, 0, [], [delivery_of(one, producers) for one in letters])
         super().__init__(connection, batch, Claim(row[0], 0, True), now)
         self._letters = letters
         self._even_if_newer = even_if_newer
@@ -151,7 +164,12 @@ class _Again(Work):
         slot = 0
         for number, delivery in enumerate(self.batch.deliveries):
             for part in delivery.decoded():
-                if isinstance(part, Decoded):
+                if isinstance(part, Unauthenticated):
+                    self._fail(number, UNAUTHENTICATED, part.why)
+                elif isinstance(part, Decoded | Invalid) and not delivery.may_come_from(part.source):
+                    why = delivery.disowned(part.source)
+                    self._fail(number, UNAUTHENTICATED, why, type=command_name(part.type))
+                elif isinstance(part, Decoded):
                     self.items.append(Item.of(part, delivery.producer_of(part.event.source), number, slot))
                 elif isinstance(part, Invalid):
                     name = command_name(part.type)
@@ -273,18 +291,20 @@ def replay(
     now: datetime,
     doing: Doing,
     *,
+    producers: Producers | None = None,
     even_if_newer: bool = False,
     persistent: bool = False,
 ) -> list[Verdict]:
     """Decide the letters, which came by the edge, in their order, in the caller's transaction.
 
-    even_if_newer: also those that set what was set again since they came in. persistent: a race that was lost every time is
+    producers: who may send, by the producers file that is in force. even_if_newer: also those that set what was set again
+    since they came in. persistent: a race that was lost every time is
     taken for a defect, and whose it is is searched for.
     Raises BatchRaced, psycopg.Error: nothing is done then.
     """
     if not letters:
         return []
-    work = _Again(connection, letters, now, even_if_newer=even_if_newer)
+    work = _Again(connection, letters, now, even_if_newer=even_if_newer, producers=producers)
     work.batch.persistent = persistent
     verdicts = work.settle()
     settle_letters(connection, verdicts, now)

@@ -15,7 +15,8 @@ from typing import Any
 import psycopg
 
 from ledger import last_set
-from ledger.batch import Item
+from ledger.authority import keys_of_rules
+from ledger.batch import Delivery, Item
 from ledger.book import Book, Origin
 from ledger.dead_letters import trouble
 from ledger.decide import Wanted, needs
@@ -25,6 +26,7 @@ from ledger.handle import ruling
 from ledger.model import Applied
 from ledger.replay import Letter, delivery_of, set_since
 from ledger.snapshot import Known, load
+from ledger.trust import Producers
 from messages.codec import Decoded
 
 # As many are decided on each other's effects; the next ones begin with what is there now.
@@ -101,29 +103,40 @@ def foresee(
     *,
     even_if_newer: bool,
     foreseen: Foreseen,
+    producers: Producers | None = None,
 ) -> None:
-    """Add to `foreseen` what would become of letters that came by the edge. In a snapshot of the caller's."""
+    """Add to `foreseen` what would become of letters that came by the edge. In a snapshot of the caller's.
+
+    producers: who may send, by the producers file that is in force.
+    """
     foreseen.letters += len(letters)
     items: list[tuple[Item, Letter]] = []
-    for number, letter in enumerate(letters):
-        delivery = delivery_of(letter)
+    deliveries = [delivery_of(letter, producers) for letter in letters]
+    for number, (delivery, letter) in enumerate(zip(deliveries, letters, strict=True)):
         for part in delivery.decoded():
-            if isinstance(part, Decoded):
+            if isinstance(part, Decoded) and delivery.may_come_from(part.source):
                 producer = delivery.producer_of(part.event.source)
                 items.append((Item.of(part, producer, number, len(items)), letter))
             else:
                 foreseen.would_fail_again[f"still {letter.reason}"] += 1
-    _Trial(connection, now, even_if_newer, foreseen).decide_all(items)
+    _Trial(connection, now, even_if_newer, foreseen, deliveries).decide_all(items)
 
 
 class _Trial:
     def __init__(
-        self, connection: psycopg.Connection[Any], now: datetime, even_if_newer: bool, foreseen: Foreseen
+        self,
+        connection: psycopg.Connection[Any],
+        now: datetime,
+        even_if_newer: bool,
+        foreseen: Foreseen,
+        deliveries: Sequence[Delivery],
     ) -> None:
         self._connection = connection
         self._now = now
         self._even_if_newer = even_if_newer
         self._foreseen = foreseen
+        self._deliveries = deliveries
+        self._keys_of_rules = keys_of_rules(connection, deliveries)
 
     def decide_all(self, items: list[tuple[Item, Letter]]) -> None:
         wanted = Wanted()
@@ -163,7 +176,8 @@ class _Trial:
     def _decide(self, item: Item, book: Book, known: dict[tuple[str, str], Known]) -> bool:
         """Whether the book can still be trusted."""
         try:
-            decision = ruling(item, book, self._now)
+            sender = self._deliveries[item.delivery].sender
+            decision = ruling(item, book, self._now, sender, self._keys_of_rules)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
             return True

@@ -34,6 +34,18 @@ class Decoded(NamedTuple):
     fingerprint: bytes
     place: int
 
+    @property
+    def source(self) -> str:
+        return self.event.source
+
+    @property
+    def id(self) -> str:
+        return self.event.id
+
+    @property
+    def type(self) -> str:
+        return self.event.type
+
 
 class Unreadable(NamedTuple):
     """Bytes that are no event: no key can be read, so nobody can be answered."""

@@ -247,6 +247,11 @@ def producers_of(settings: Settings) -> ProducersFile | None:
     return ProducersFile(settings.producers_file)
 
 
+def producers_now(settings: Settings) -> Producers | None:
+    """Who may send at this moment; None where there is no producers file. Raises SettingsInvalid."""
+    return load(settings.producers_file) if settings.producers_file is not None else None
+
+
 def secret_of(settings: Settings, name: str) -> str | None:
     """What one of the system's own producers signs with; None where nobody signs. Raises SettingsInvalid."""
     if settings.producers_file is None:

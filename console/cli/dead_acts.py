@@ -282,9 +282,13 @@ def _send(settings: Settings, body: bytes, event: dict[str, Any]) -> dict[str, A
     from messages.outcomes import OutcomeReader
     from messages.publisher import Message, Publisher
     from messages.streams import partition_of
+    from workers.producers import secret_of
 
+    secret = secret_of(settings, SOURCE)
     reader = OutcomeReader(settings.edge, SOURCE)
-    with Publisher(settings.edge, producer=SOURCE, partitions=settings.partitions) as publisher:
+    with Publisher(
+        settings.edge, producer=SOURCE, partitions=settings.partitions, secret=secret
+    ) as publisher:
         publisher.send_raw([Message(body, partition_of(event.get("partitionkey"), settings.partitions))])
     outcome = outcome_of(reader, event["id"])
     reader.close()

@@ -185,7 +185,9 @@ def _foreseen(
     from ledger.queries.reading import reading as snapshot_of
     from ledger.replay_foreseen import AT_ONCE, Foreseen, foresee
     from ledger.replays import letters
+    from workers.producers import producers_now
 
+    producers = producers_now(settings)
     os.nice(NICENESS)  # who looks ahead stands behind who pays
     foreseen, after, left = Foreseen(), 0, limit
     with snapshot_of(settings.database, name="dry run") as connection:
@@ -205,6 +207,7 @@ def _foreseen(
                 datetime.now(UTC),
                 even_if_newer=even_if_newer,
                 foreseen=foreseen,
+                producers=producers,
             )
     return foreseen
 

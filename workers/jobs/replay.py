@@ -24,6 +24,7 @@ from messages.fields import parse_time
 from workers.jobs import rows
 from workers.jobs.performing import JOB_STREAM, MAIL_STREAM
 from workers.jobs.run import RACES, Run
+from workers.producers import producers_now
 
 # Short enough that nobody's live command waits long for an account that is being replayed on.
 AT_ONCE = 50
@@ -122,6 +123,7 @@ class _Playing:
             [one for one in letters if one.reason != GAVE_UP],
             now,
             doing,
+            producers=producers_now(self._run.settings),
             even_if_newer=played.even_if_newer,
             persistent=self._attempts == RACES - 1,
         )
