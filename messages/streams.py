@@ -9,7 +9,9 @@ COMMANDS = "coins:commands:"
 EVENTS = "coins:events"
 # The scheduler is a producer like any other, by this name.
 SCHEDULER = "coins"
-_COMMANDS_STREAM = re.compile(r"coins:commands:(\d{1,4})(?::([A-Za-z0-9_-]{1,64}))?")
+# As many as there can ever be; a producer is not to have more streams than that looked through.
+MAX_PARTITIONS = 1_024
+_COMMANDS_STREAM = re.compile(r"coins:commands:(0|[1-9][0-9]{0,3})(?::([A-Za-z0-9_-]{1,64}))?")
 
 
 def partition_of(partitionkey: str | None, partitions: int) -> int:
@@ -25,7 +27,7 @@ def commands_stream(partition: int, producer: str | None = None) -> str:
 def read_commands_stream(stream: str) -> tuple[int, str | None] | None:
     """Partition and producer of a commands stream's name; None where it is no such name."""
     found = _COMMANDS_STREAM.fullmatch(stream)
-    return (int(found[1]), found[2]) if found else None
+    return (int(found[1]), found[2]) if found and int(found[1]) < MAX_PARTITIONS else None
 
 
 def outcomes_stream(producer: str) -> str:

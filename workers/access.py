@@ -19,7 +19,7 @@ from workers.errors import SettingsInvalid
 ACL_FILE = "users.acl"
 SYSTEM_USER = SCHEDULER
 # One pattern for each length that a partition's number may have: a `*` would match other names as well.
-_DIGITS = tuple("[0-9]" * count for count in range(1, 5))
+_DIGITS = ("[0-9]", "[1-9][0-9]", "[1-9][0-9][0-9]", "1[0-9][0-9][0-9]")
 _WRITING = "+xadd +ping +auth +hello +client|setname +client|setinfo"
 _READING = "+xread +xrange +xrevrange +xlen"
 

@@ -20,6 +20,7 @@ from dramatiq.broker import Consumer, MessageProxy
 
 from ledger.batch import Batch, Move
 from ledger.database import connect
+from ledger.trust import Producers
 from workers.ahead import Ahead
 from workers.leases import PartitionLease
 from workers.producers import ProducersFile
@@ -156,15 +157,22 @@ class PartitionConsumer(Consumer):
             time.sleep(2 * TAKE_SECONDS)
 
     def _look_who_may_send(self) -> None:
-        if self._producers is None:
-            return
-        producers = self._producers.current()
+        if self._producers is not None:
+            self._let_send(self._producers.current())
+
+    def _let_send(self, producers: Producers) -> None:
         if producers is not self._reader.producers:
             self._reader.producers = producers
             self._ahead.judge_anew(producers)
 
     def _fill(self, block_milliseconds: int | None) -> None:
         deliveries = self._reader.read(block_milliseconds)
+        if deliveries and self._producers is not None:
+            # Whoever was added before these were sent is known when they are judged.
+            self._let_send(producers := self._producers.current(at_once=True))
+            for delivery in deliveries:
+                if delivery.parts is None:
+                    delivery.producers = producers
         for delivery in deliveries:
             delivery.decoded()
         self._ahead.extend(deliveries)

@@ -201,12 +201,12 @@ class ProducersFile:
         self._current = load(file)
         self._looked_at = clock()
 
-    def current(self) -> Producers:
-        """Who may send, as of at most a second ago."""
-        if self._clock() - self._looked_at < LOOK_SECONDS:
+    def current(self, *, at_once: bool = False) -> Producers:
+        """Who may send, as of at most a second ago, or of now."""
+        if not at_once and self._clock() - self._looked_at < LOOK_SECONDS:
             return self._current
         with self._lock:
-            if self._clock() - self._looked_at >= LOOK_SECONDS:
+            if at_once or self._clock() - self._looked_at >= LOOK_SECONDS:
                 self._look()
                 self._looked_at = self._clock()
         return self._current

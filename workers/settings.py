@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from messages.streams import MAX_PARTITIONS
 from messages.wording import say
 from workers.errors import NotReady, SettingsInvalid
 
@@ -31,7 +32,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(None, description="redis://… or unix://… for jobs, and for the edge")
     edge_url: SecretStr | None = Field(None, description="where commands come in; default: the Redis")
     data_dir: Path = Field(Path(".coins"), description="the embedded system's files")
-    partitions: int = Field(1, ge=1, le=1024, description="how many partitions commands are spread over")
+    partitions: int = Field(
+        1, ge=1, le=MAX_PARTITIONS, description="how many partitions commands are spread over"
+    )
     producers_file: Path | None = Field(None, description="TOML: who may send what")
     smtp_url: SecretStr | None = Field(None, description="smtp://… for mail; without it mails become files")
     mail_from: str = Field("coins@localhost", description="the sender of mails")

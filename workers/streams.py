@@ -185,6 +185,7 @@ class StreamReader:
                 made.discredit(why)
         elif len(body) > LONGEST_KEPT_BYTES and made.is_genuine:
             made.body, made.parts = _cut(body)
+            made.verified = True  # what is left of it would not be
         return made
 
     def _look_around(self) -> None:

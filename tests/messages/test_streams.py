@@ -38,6 +38,9 @@ def test_a_name_is_read_as_it_was_made() -> None:
         "coins:events",
         "xcoins:commands:1",
         "coins:commands:1\n",
+        "coins:commands:01:shop",
+        "coins:commands:1024:shop",
+        "coins:commands:1١:shop",
     ],
 )
 def test_other_names_are_none(name: str) -> None:

@@ -119,6 +119,8 @@ FORBIDDEN: list[tuple[Any, ...]] = [
     ("XADD", "coins:commands:0:x:shop", "*", "event", "{}"),
     ("XADD", "coins:commands:x:shop", "*", "event", "{}"),
     ("XADD", "coins:commands:00000:shop", "*", "event", "{}"),
+    ("XADD", "coins:commands:00:shop", "*", "event", "{}"),
+    ("XADD", "coins:commands:2000:shop", "*", "event", "{}"),
     ("XADD", "coins:commands::shop", "*", "event", "{}"),
     ("XADD", "anything", "*", "event", "{}"),
     ("XREAD", "STREAMS", "coins:events:shop-2", "0"),

@@ -190,3 +190,11 @@ def test_without_a_file_nobody_signs_and_a_warning_says_so() -> None:
     with capture_logs() as logs:
         assert producers_of(Settings(producers_file=None)) is None
     assert [entry["log_level"] for entry in logs] == ["warning"]
+
+
+def test_whoever_asks_for_now_does_not_wait_for_the_second(write: Write) -> None:
+    clock = Clock()
+    file = ProducersFile(write(one()), clock)
+    write(one(name="other"))
+    assert list(file.current().by_name) == ["shop"]
+    assert list(file.current(at_once=True).by_name) == ["other"]
