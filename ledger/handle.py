@@ -29,7 +29,7 @@ from ledger.numbers import number_of
 from ledger.snapshot import Known, Snapshot, load
 from ledger.store import archive, publish, store
 from ledger.trust import Producer
-from messages.codec import Decoded, Invalid, Unauthenticated, command_name
+from messages.codec import Decoded, Invalid, Unauthenticated, Unreadable, command_name
 from messages.events import EventType
 from messages.fields import time_text
 from messages.reasons import Reason
@@ -111,18 +111,18 @@ class Work:
         slot = 0
         for number, delivery in enumerate(self.batch.deliveries):
             for part in delivery.decoded():
-                if isinstance(part, Unauthenticated):
-                    self.letters.append(DeadLetter(delivery, UNAUTHENTICATED, part.place, part.why))
-                elif isinstance(part, Decoded | Invalid) and not delivery.may_come_from(part.source):
-                    self._disown(delivery, part, slot)
-                elif isinstance(part, Decoded):
+                if isinstance(part, Decoded) and delivery.may_come_from(part.event.source):
                     self.items.append(Item.of(part, delivery.producer_of(part.event.source), number, slot))
-                elif isinstance(part, Invalid):
-                    self._refuse(delivery, part, slot)
-                else:
+                elif isinstance(part, Unauthenticated):
+                    self.letters.append(DeadLetter(delivery, UNAUTHENTICATED, part.place, part.why))
+                elif isinstance(part, Unreadable):
                     self.letters.append(
                         DeadLetter(delivery, UNREADABLE, part.place, part.why, producer=delivery.producer)
                     )
+                elif isinstance(part, Invalid) and delivery.may_come_from(part.source):
+                    self._refuse(delivery, part, slot)
+                else:
+                    self._disown(delivery, part, slot)
                 slot += 1
 
     def _refuse(self, delivery: Delivery, part: Invalid, slot: int) -> None:

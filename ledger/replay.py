@@ -26,7 +26,7 @@ from ledger.handle import Work
 from ledger.last_set import Said
 from ledger.store import archive, publish
 from ledger.trust import Producers
-from messages.codec import Decoded, Invalid, Unauthenticated, bytes_of_parts, command_name
+from messages.codec import Decoded, Invalid, Unauthenticated, Unreadable, bytes_of_parts, command_name
 from messages.reasons import Reason
 from messages.streams import read_commands_stream
 
@@ -164,18 +164,17 @@ class _Again(Work):
         slot = 0
         for number, delivery in enumerate(self.batch.deliveries):
             for part in delivery.decoded():
-                if isinstance(part, Unauthenticated):
+                if isinstance(part, Decoded) and delivery.may_come_from(part.event.source):
+                    self.items.append(Item.of(part, delivery.producer_of(part.event.source), number, slot))
+                elif isinstance(part, Unauthenticated):
                     self._fail(number, UNAUTHENTICATED, part.why)
-                elif isinstance(part, Decoded | Invalid) and not delivery.may_come_from(part.source):
+                elif isinstance(part, Unreadable):
+                    self._fail(number, UNREADABLE, part.why)
+                elif isinstance(part, Invalid) and delivery.may_come_from(part.source):
+                    self._fail(number, INVALID, part.why, type=command_name(part.type))
+                else:
                     why = delivery.disowned(part.source)
                     self._fail(number, UNAUTHENTICATED, why, type=command_name(part.type))
-                elif isinstance(part, Decoded):
-                    self.items.append(Item.of(part, delivery.producer_of(part.event.source), number, slot))
-                elif isinstance(part, Invalid):
-                    name = command_name(part.type)
-                    self._fail(number, INVALID, part.why, type=name)
-                else:
-                    self._fail(number, UNREADABLE, part.why)
                 slot += 1
 
     def said(self, applied: Iterable[Item]) -> dict[Said, datetime]:

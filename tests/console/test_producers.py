@@ -214,3 +214,27 @@ def test_the_command_line_says_what_to_do_where_it_is_no_producer(
     done = coins(*verb, COINS_PRODUCERS_FILE=str(file), COINS_REDIS_URL="unix:///x", COINS_DATABASE_URL="x")
     assert done.returncode == 2
     assert "coins producer new cli" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "text", "said"),
+    [
+        (
+            ("worker", "jobs"),
+            '[shop]\nsecrets = ["another secret of sixteen bytes"]\n',
+            "coins producer new coins",
+        ),
+        (("worker", "jobs"), "[producers", "no TOML"),
+        (("worker", "commands"), "[producers", "no TOML"),
+        (("worker", "commands"), "[shop]\n", "producer shop: secrets"),
+    ],
+)
+def test_a_process_does_not_start_on_a_file_that_it_cannot_use(
+    coins: Coins, tmp_path: Path, verb: tuple[str, ...], text: str, said: str
+) -> None:
+    file = tmp_path / "other.toml"
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    done = coins(*verb, COINS_PRODUCERS_FILE=str(file), COINS_REDIS_URL="unix:///x", COINS_DATABASE_URL="x")
+    assert done.returncode == 2
+    assert said in done.stderr
