@@ -272,3 +272,8 @@ def taken(field: Battlefield) -> bool:
     field.ask(HONEST, "TopUp", account="acme-till", amount=1)
     time.sleep(0.2)
     return any(one["causationid"] == id_ for one in field.told(MALLORY))
+
+
+def test_after_all_of_it_the_books_add_up(field: Battlefield) -> None:
+    done = field.site.coins("verify")
+    assert done.returncode == 0, done.stdout + done.stderr
