@@ -126,7 +126,7 @@ def record(connection: psycopg.Connection[Any], letters: Iterable[DeadLetter], n
     news: list[News] = []
     letters_of: dict[bytes, list[_Kept]] = defaultdict(list)
     for kept in _equal_ones_together(letters):
-        letters_of[_digest(*_kind(kept.letter))].append(kept)
+        letters_of[_group_digest(kept.letter)].append(kept)
     # All groups before any letter: whoever has the same letters waits here, so that they can go in as they came.
     rooms: dict[bytes, _Room] = {}
     for digest, some in sorted(letters_of.items()):
@@ -135,7 +135,7 @@ def record(connection: psycopg.Connection[Any], letters: Iterable[DeadLetter], n
         rooms[digest] = _Room(group, None if kind[0] == CRASHED else max(0, KEPT_A_GROUP - already))
     with connection.pipeline():
         for kept in sorted((one for some in letters_of.values() for one in some), key=lambda one: one.number):
-            room = rooms[_digest(*_kind(kept.letter))]
+            room = rooms[_group_digest(kept.letter)]
             if room.left is None or room.left > 0:
                 room.new.append(connection.execute(_LETTER, _values(room.group, kept, now)))
                 room.left = None if room.left is None else room.left - 1
@@ -176,9 +176,9 @@ def fail_again(
     Where the trouble is another one by now, the letter moves to the group of that. What is to be published, as above.
     """
     news: list[News] = []
-    for number, letter in sorted(failed, key=lambda one: (_digest(*_kind(one[1])), one[0])):
+    for number, letter in sorted(failed, key=lambda one: (_group_digest(one[1]), one[0])):
         kind = _kind(letter)
-        group, _ = _group(connection, _digest(*kind), kind, 0, now, news)
+        group, _ = _group(connection, _group_digest(letter), kind, 0, now, news)
         before = connection.execute(_GROUP_OF, (number,)).fetchone()
         if before is None:  # somebody else has dealt with it
             continue
@@ -246,6 +246,13 @@ def _equal_ones_together(letters: Iterable[DeadLetter]) -> list[_Kept]:
 
 def _kind(letter: DeadLetter) -> tuple[str, str | None, str | None, str | None]:
     return letter.reason, letter.type, letter.exception, letter.frame
+
+
+def _group_digest(letter: DeadLetter) -> bytes:
+    """What makes a group: its kind, and for what is not genuine the stream of whose producer it came by, so that a flood on
+    one stream leaves room for what another producer has signed wrong. Streams of nobody known share a group."""
+    claimed = letter.delivery.sender if letter.reason == UNAUTHENTICATED else None
+    return _digest(*_kind(letter), *((claimed.name,) if claimed is not None else ()))
 
 
 def _digest(*parts: object) -> bytes:

@@ -178,6 +178,24 @@ def test_at_most_a_thousand_of_a_flood_are_kept_and_all_are_counted(desk: Produc
     assert desk.letters()[0]["group_count"] == 1_500
 
 
+def test_a_flood_on_one_stream_leaves_room_for_anothers_mistakes(
+    desk: ProducerDesk, open_other: ProducerDesk
+) -> None:
+    desk.signature = open_other.signature = lambda body: None
+    desk.deliver(*(b"flood %d" % number for number in range(1_001)))
+    open_other.deliver(top_up("t1", "other"))
+    (kept,) = desk.one("SELECT count(*) FROM dead_letter WHERE stream = %s", desk.stream)
+    assert kept == 1_000
+    assert desk.letters()[-1]["raw"] == top_up("t1", "other")
+
+
+def test_streams_of_nobody_known_share_a_group(desk: ProducerDesk) -> None:
+    for producer in ("nobody", "somebody"):
+        desk.producer = producer
+        desk.deliver(f"by {producer}".encode())
+    assert [letter["group_count"] for letter in desk.letters()] == [2, 2]
+
+
 def test_what_was_verified_before_needs_no_signature_and_keeps_to_the_rules(desk: ProducerDesk) -> None:
     def again(body: bytes, trust: Producers) -> Delivery:
         return Delivery("s", "1-0", SOURCE, body, producers=trust, verified=True)
