@@ -71,6 +71,10 @@ class Delivery:
         return not (parts and isinstance(parts[0], Unauthenticated))
 
     @property
+    def holds_commands(self) -> bool:
+        return any(isinstance(part, Decoded) for part in self.decoded())
+
+    @property
     def sender(self) -> Producer | None:
         """Who sent it, by the producers file; None where there is no such file, or no such producer in it."""
         return self.producers.get(self.producer) if self.producers is not None else None

@@ -230,8 +230,7 @@ def _equal_ones_together(letters: Iterable[DeadLetter]) -> list[_Kept]:
         delivery = letter.delivery
         if id(delivery) not in parts:
             parts[id(delivery)] = bytes_of_parts(delivery.body) if delivery.is_genuine else [delivery.body]
-        # Of a long array, the one event: a thousand bad ones in a message do not make a thousand copies of it. The whole
-        # message, to the letter, is in the table `batch`.
+        # Of a long array, the one event, to the letter: a thousand bad ones do not make a thousand copies of a message.
         whole = len(delivery.body) <= KEPT_WHOLE_BYTES or len(parts[id(delivery)]) == 1
         raw = delivery.body if whole else parts[id(delivery)][letter.place]
         digest = _digest(letter.reason, letter.place, letter.producer, letter.exception, raw)

@@ -215,9 +215,10 @@ def _warned_about(book: Book) -> set[int]:
 def archive(connection: psycopg.Connection[Any], key: int, batch: Batch, now: datetime) -> None:
     """Keep the messages as they came in, end to end, with where each came from and how long it is.
 
-    Of those that are not genuine nothing is kept here: nobody answers for how many megabytes there are of them.
+    Of those that hold no command nothing is kept here: they are dead letters, of which equal ones are kept once, and nobody
+    answers for how many megabytes there are of what is not genuine.
     """
-    kept = [one.body if one.is_genuine else b"" for one in batch.deliveries]
+    kept = [one.body if one.holds_commands else b"" for one in batch.deliveries]
     index = orjson.dumps(
         [
             (one.stream, one.position, one.producer, len(body))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ledger.dead_letters import KEPT_WHOLE_BYTES
 from messages.reasons import Reason
 from tests.builders import enterprise, top_up
 from tests.desk import SOURCE, LedgerDesk, array_of, body_of
@@ -180,3 +181,23 @@ def test_the_same_letter_after_its_resolution_does_not_wait_again(desk: LedgerDe
     assert desk.refused(invalid("t1")) == Reason.INVALID_MESSAGE
     assert desk.ask(top_up_with("t1")).data.duplicate
     assert {letter["state"] for letter in desk.letters()} == {"resolved"}
+
+
+def test_a_flood_of_the_same_garbage_fills_no_disk(desk: LedgerDesk) -> None:
+    """Whether it comes message by message or in long arrays: it is kept once, and counted."""
+    garbage = b"\xff" * 50_000
+    spoiled = array_of(*(invalid(f"t{number}") for number in range(200)))
+    assert len(spoiled) > KEPT_WHOLE_BYTES
+
+    def kept_bytes() -> int:
+        (size,) = desk.one(
+            "SELECT (SELECT coalesce(sum(length(raw)), 0) FROM dead_letter) + (SELECT sum(length(bodies)) FROM batch)"
+        )
+        return int(size)
+
+    desk.deliver(garbage, spoiled)
+    once = kept_bytes()
+    for _ in range(5):
+        desk.deliver(*[garbage] * 20, *[spoiled] * 5)
+    assert kept_bytes() == once
+    assert {one["count"] for one in desk.letters()} == {101, 26}
