@@ -1,7 +1,8 @@
 """Whether a producer may send a command: every account that the command touches has to be covered by one of its rules.
 
 Touched is what the command names, and the owner of what it names by an id. Whoever pays is not touched by that alone.
-A refusal names nothing that the command did not name, and reads the same for what is not there and what is another's.
+A refusal names nothing that the command did not name, and reads the same for an account that is not there and one that is
+another's. (That an order, a hold … is not there is told as such.)
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ledger.decide.rule import Ledger
 from ledger.model import PLATFORM, Account, Rejected
 from ledger.records import Bill, Hold, Order, Resource, Row, Session, Subscription
 from ledger.trust import Producer, Rule
-from messages.commands import ACCOUNT_FIELDS, COMMANDS, Command, OpenAccount
+from messages.commands import ACCOUNT_FIELDS, COMMANDS, Command, OpenAccount, UpdateAccount
 from messages.reasons import Reason
 
 _KEYS = "SELECT account, id FROM account WHERE account = ANY(%b::text[])"
@@ -96,6 +97,8 @@ def refusal(command: Command, producer: Producer, ledger: Ledger, keys: Mapping[
         id_: str | None = getattr(command, field)
         if id_ is not None and not _may_name(id_, field, command, reach, ledger):
             return _may_not(producer, f"{name} for {id_}")
+    if isinstance(command, UpdateAccount) and not _may_choose_payer(command, reach, ledger):
+        return _may_not(producer, f"{name} of the funding of {command.account}")
     for field, owners in touches.owned:
         named: str | None = getattr(command, field)
         if named is not None and not all(reach.covers(ledger.by_key(key)) for key in owners(named, ledger)):
@@ -111,6 +114,14 @@ def _may_name(id_: str, field: str, command: Command, reach: _Reach, ledger: Led
         # One that is to be opened is judged by where it will stand: its parent is named as well.
         return field == "account" and isinstance(command, OpenAccount)
     return reach.covers(account)
+
+
+def _may_choose_payer(command: UpdateAccount, reach: _Reach, ledger: Ledger) -> bool:
+    """Who is to pay from now on is not the account's own affair: whoever changes that has to be let to its parent, too."""
+    account = ledger.account(command.account)
+    if command.funding is None or account is None or command.funding == account.funding:
+        return True
+    return reach.everywhere or reach.covers(ledger.by_key(account.parent))
 
 
 class _Reach:
@@ -140,19 +151,28 @@ def _may_not(producer: Producer, what: str) -> Rejected:
 _remembered: WeakKeyDictionary[psycopg.Connection[Any], dict[str, int]] = WeakKeyDictionary()
 
 
-def keys_of_rules(connection: psycopg.Connection[Any], deliveries: Iterable[Delivery]) -> Mapping[str, int]:
+def keys_of_rules(
+    connection: psycopg.Connection[Any],
+    deliveries: Iterable[Delivery],
+    *,
+    known: Mapping[str, int] | None = None,
+) -> Mapping[str, int]:
     """The keys of the accounts that the senders' rules name, as far as there are any; nothing is locked.
 
     An account's id and key never change, so a session asks once; but before its transaction has written anything, since
-    what that writes may be rolled back. Where nobody has rules, nothing is asked.
+    what that writes may be rolled back. known: what was found then; later on in the transaction only the rest is asked for,
+    and remembered no longer than that. Where nobody has rules, nothing is asked.
     """
     senders = {
         id(sender): sender for one in deliveries if (sender := one.sender) is not None and sender.rules
     }
     if not senders:
         return {}
-    known = _remembered.setdefault(connection, {})
     named = {rule.under for sender in senders.values() for rule in sender.rules or () if not rule.everywhere}
-    if missing := named - known.keys():
-        known.update(connection.execute(_KEYS, (list(missing),), prepare=True).fetchall())
-    return known
+    found = dict(_remembered.setdefault(connection, {}) if known is None else known)
+    if missing := named - found.keys():
+        new = connection.execute(_KEYS, (list(missing),), prepare=True).fetchall()
+        found.update(new)
+        if known is None:
+            _remembered[connection].update(new)
+    return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger.model import Announcement
 from ledger.trust import Producer, Producers
-from messages.codec import Decoded, Part, Unauthenticated, decode
+from messages.codec import Decoded, Part, Unauthenticated, decode, decode_event
 from messages.envelope import Event
 
 # Of what is not genuine no more is kept; a genuine command is rarely larger.
@@ -22,6 +22,7 @@ class Delivery:
     producers: who may send, by the file that was in force when it was read; None where there is no such file.
     verified: that it is its producer's was found out before (on its first arrival): no signature is asked for, and what
     that producer may send is looked at all the same.
+    single: it is one event that was cut out of a message, whatever it looks like.
     """
 
     stream: str
@@ -32,13 +33,14 @@ class Delivery:
     signature: bytes | None = None
     producers: Producers | None = None
     verified: bool = False
+    single: bool = False
 
     def decoded(self) -> list[Part]:
         """What the message holds; decoded once, by whoever asks first, and only if it is genuine."""
         if self.parts is None:
             why = self._objection()
             if why is None:
-                self.parts = decode(self.body)
+                self.parts = [decode_event(self.body)] if self.single else decode(self.body)
             else:
                 self.discredit(why)
         return self.parts or []
@@ -72,7 +74,10 @@ class Delivery:
 
     @property
     def holds_commands(self) -> bool:
-        return any(isinstance(part, Decoded) for part in self.decoded())
+        """Whether any event of it may be decided."""
+        return any(
+            isinstance(part, Decoded) and self.may_come_from(part.event.source) for part in self.decoded()
+        )
 
     @property
     def sender(self) -> Producer | None:

@@ -2,20 +2,19 @@
 
 So is what a job has tried for long enough (`gave up`).
 
-Equal letters are counted, not stored again. Of one group (reason, type, exception, innermost frame of ours) at most
-1,000 are kept, the rest is counted, so that a flood of the same garbage fills no disk; crashed ones are all kept. Of a
-message that is not genuine no more is kept than its beginning (`ledger/batch.py`), and nothing of it is read.
+Equal letters are counted, not stored again. Of one group (`letter_groups.py`) at most 1,000 and 64 MiB wait for somebody,
+the rest is counted as not kept, so that a flood of the same garbage fills no disk, and nobody's flood takes the room of
+another's mistake; crashed ones are all kept. Of a message that is not genuine no more is kept than its beginning
+(`ledger/batch.py`), and nothing of it is read.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import traceback
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,27 +23,27 @@ import psycopg
 
 from ledger.arrays import columns
 from ledger.batch import Delivery
-from ledger.model import PLATFORM
-from ledger.outcome import further_event, further_route
+from ledger.letter_groups import CRASHED, Kind, News, Room, digest, one, room_of
 from messages.codec import bytes_of_parts
 from messages.commands import ACCOUNT_FIELDS
-from messages.events import EventType
 from messages.fields import ID_PATTERN
 
-KEPT_A_GROUP = 1_000
 KEPT_WHOLE_BYTES = 4_096
 UNREADABLE, UNAUTHENTICATED, INVALID = "unreadable", "unauthenticated", "invalid"
-CRASHED, GAVE_UP = "crashed", "gave up"
+GAVE_UP = "gave up"
 _ACCOUNT = re.compile(ID_PATTERN)
+# Of a batch no more than 500 messages of a thousand events.
+SLOT_BITS = 20
 _OURS = frozenset({"messages", "ledger", "workers"})
 
-
-News = tuple[str, str, bytes]
-"""An event to be published: its routing key, its type, its JSON."""
+__all__ = ["CRASHED", "GAVE_UP", "INVALID", "UNAUTHENTICATED", "UNREADABLE", "DeadLetter", "record"]
 
 
 class DeadLetter(NamedTuple):
-    """A part of a delivery that could not be decided. `place` is where it stood in its message."""
+    """A part of a delivery that could not be decided.
+
+    place: where it stood in its message; slot: in its batch.
+    """
 
     delivery: Delivery
     reason: str
@@ -57,9 +56,12 @@ class DeadLetter(NamedTuple):
     exception: str | None = None
     frame: str | None = None
     traceback: str | None = None
+    slot: int = 0
 
     @classmethod
-    def crashed(cls, delivery: Delivery, place: int, error: BaseException, **key: str | None) -> DeadLetter:
+    def crashed(
+        cls, delivery: Delivery, place: int, error: BaseException, *, slot: int = 0, **key: str | None
+    ) -> DeadLetter:
         """A command that raised, with what is needed to understand it."""
         shown = "".join(traceback.format_exception(error))
         name = _class_of(error)
@@ -69,90 +71,100 @@ class DeadLetter(NamedTuple):
             place,
             escaped(f"{name}: {error}")[:2_000],
             exception=name,
-            frame=_innermost(error),
+            frame=_where(error),
             traceback=escaped(shown)[-20_000:],
+            slot=slot,
             **key,
         )
 
 
-_GROUP = """
-INSERT INTO dead_letter_group AS g (digest, reason, type, exception, frame, count, kept, first_at, last_at)
-VALUES (%b, %b, %b, %b, %b, %b, 0, %b, %b)
-ON CONFLICT (digest) DO UPDATE SET count = g.count + excluded.count, last_at = excluded.last_at
-RETURNING g.id, g.kept, g.xmax = 0"""
-
 # One that comes again after it was resolved waits again, unless its key has been decided by now.
 _LETTER = """
 INSERT INTO dead_letter AS d (group_id, digest, source, command_id, account, producer, stream, position, headers, place, raw,
-                              why, traceback, count, first_at, last_at)
-VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %s::jsonb, %b, %b, %b, %b, %b, %b, %b)
+                              whole, verified, arrival, why, traceback, count, first_at, last_at)
+VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %s::jsonb, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)
 ON CONFLICT (digest) DO UPDATE SET
-  count = d.count + excluded.count, last_at = excluded.last_at,
+  count = d.count + excluded.count, last_at = excluded.last_at, arrival = excluded.arrival,
   state = CASE WHEN d.state = 'resolved' AND NOT EXISTS (
     SELECT FROM command c WHERE c.source = d.source AND c.id = d.command_id) THEN 'waiting' ELSE d.state END
 RETURNING (d.xmax = 0)::int"""
 
 _COUNT_EQUAL = """
-UPDATE dead_letter SET count = count + %b, last_at = %b WHERE digest = %b"""
+UPDATE dead_letter SET count = count + %b, last_at = %b, arrival = %b WHERE digest = %b"""
 
-_KEPT = "UPDATE dead_letter_group SET kept = kept + %b WHERE id = %b"
+_KEPT = "UPDATE dead_letter_group SET kept = kept + %b, not_kept = not_kept + %b WHERE id = %b"
 
 _RESOLVE = """
 UPDATE dead_letter d SET state = 'resolved', resolved_at = %b
 FROM unnest(%s::text[], %s::text[]) AS k(source, id)
 WHERE d.state IN ('waiting', 'failed again') AND d.source = k.source AND d.command_id = k.id"""
 
-_MOVED = """
-UPDATE dead_letter_group SET kept = kept - 1
-WHERE id = (SELECT group_id FROM dead_letter WHERE id = %(letter)s) AND id <> %(group)s"""
-_FAILED_AGAIN = """
+_STILL = "state IN ('waiting', 'failed again', 'replaying')"
+# From the group that a letter is in to the one of its trouble now.
+_MOVED = f"""
+WITH moving AS (
+  SELECT group_id, count FROM dead_letter WHERE id = %(letter)s AND group_id <> %(group)s AND {_STILL}
+), left_behind AS (
+  UPDATE dead_letter_group g SET kept = g.kept - 1, count = g.count - m.count FROM moving m WHERE g.id = m.group_id
+)
+UPDATE dead_letter_group g SET kept = g.kept + 1, count = g.count + m.count FROM moving m WHERE g.id = %(group)s"""
+# What was found out at first is told as long as the trouble is the same. One that came in as nobody's and was found to be
+# somebody's by now is under its key from here on.
+_FAILED_AGAIN = f"""
 UPDATE dead_letter SET
-  state = 'failed again', group_id = %(group)s, why = %(why)s, traceback = coalesce(%(traceback)s, traceback)
-WHERE id = %(letter)s AND state IN ('waiting', 'failed again', 'replaying')"""
+  state = 'failed again', group_id = %(group)s,
+  why = CASE WHEN group_id = %(group)s AND %(traceback)s::text IS NULL THEN why ELSE %(why)s END,
+  traceback = coalesce(%(traceback)s, traceback),
+  place = CASE WHEN source IS NULL AND %(source)s::text IS NOT NULL THEN %(place)s ELSE place END,
+  source = coalesce(source, %(source)s), command_id = coalesce(command_id, %(id)s),
+  producer = coalesce(producer, %(producer)s), verified = verified OR %(verified)s
+WHERE id = %(letter)s AND {_STILL}"""
 _RAN_AGAIN = """
 UPDATE dead_letter SET state = 'resolved', resolved_at = %b WHERE run = %b AND state = 'replaying'"""
 _RUN_FOR = "SELECT id FROM dead_letter WHERE run = %b AND state = 'replaying'"
-_GROUP_OF = (
-    "SELECT group_id FROM dead_letter WHERE id = %b AND state IN ('waiting', 'failed again', 'replaying')"
-)
 
 
-def record(connection: psycopg.Connection[Any], letters: Iterable[DeadLetter], now: datetime) -> list[News]:
+def record(
+    connection: psycopg.Connection[Any],
+    letters: Iterable[DeadLetter],
+    now: datetime,
+    *,
+    batch: int | None = None,
+) -> list[News]:
     """Keep the letters, in the transaction that moves past them. What is to be published: of groups that are new.
 
-    Groups are taken in the order of their digests, so that two partitions with the same garbage do not wait for each other
-    in a circle; letters go in as they came.
+    batch: the number of the one that they came in with; none where they come from a job. Groups are taken in the order of
+    their digests, so that two partitions with the same garbage do not wait for each other in a circle; letters go in as
+    they came.
     """
     news: list[News] = []
     letters_of: dict[bytes, list[_Kept]] = defaultdict(list)
     for kept in _equal_ones_together(letters):
-        letters_of[_group_digest(kept.letter)].append(kept)
+        letters_of[_kind(kept.letter).digest].append(kept)
     # All groups before any letter: whoever has the same letters waits here, so that they can go in as they came.
-    rooms: dict[bytes, _Room] = {}
-    for digest, some in sorted(letters_of.items()):
+    rooms: dict[bytes, Room] = {}
+    for group, some in sorted(letters_of.items()):
         kind, count = _kind(some[0].letter), sum(kept.times for kept in some)
-        group, already = _group(connection, digest, kind, count, now, news)
-        rooms[digest] = _Room(group, None if kind[0] == CRASHED else max(0, KEPT_A_GROUP - already))
+        rooms[group] = room_of(connection, kind, count, now, news)
     with connection.pipeline():
         for kept in sorted((one for some in letters_of.values() for one in some), key=lambda one: one.number):
-            room = rooms[_group_digest(kept.letter)]
-            if room.left is None or room.left > 0:
-                room.new.append(connection.execute(_LETTER, _values(room.group, kept, now)))
-                room.left = None if room.left is None else room.left - 1
+            room = rooms[_kind(kept.letter).digest]
+            arrival = arrival_of(batch, kept.letter.slot)
+            if room.takes(kept.raw):
+                room.new.append(connection.execute(_LETTER, _values(room.group, kept, arrival, now)))
             else:
-                connection.execute(_COUNT_EQUAL, (kept.times, now, kept.digest))
+                counted = connection.execute(_COUNT_EQUAL, (kept.times, now, arrival, kept.digest))
+                room.beyond.append((counted, kept.times))
     for _, room in sorted(rooms.items()):
-        connection.execute(_KEPT, (sum(_one(cursor)[0] for cursor in room.new), room.group))
+        kept_now = sum(one(cursor)[0] for cursor in room.new)
+        not_kept = sum(times for cursor, times in room.beyond if not cursor.rowcount)
+        connection.execute(_KEPT, (kept_now, not_kept, room.group))
     return news
 
 
-@dataclass(slots=True)
-class _Room:
-    """How many letters more may be kept of a group (None: all), and those that are new."""
-
-    group: int
-    left: int | None
-    new: list[psycopg.Cursor[Any]] = field(default_factory=list)
+def arrival_of(batch: int | None, slot: int) -> int | None:
+    """What orders all that came in: the batch, and where in it."""
+    return None if batch is None else batch << SLOT_BITS | slot
 
 
 def ran_again(connection: psycopg.Connection[Any], run: int, now: datetime) -> None:
@@ -176,49 +188,31 @@ def fail_again(
     Where the trouble is another one by now, the letter moves to the group of that. What is to be published, as above.
     """
     news: list[News] = []
-    for number, letter in sorted(failed, key=lambda one: (_group_digest(one[1]), one[0])):
-        kind = _kind(letter)
-        group, _ = _group(connection, _group_digest(letter), kind, 0, now, news)
-        before = connection.execute(_GROUP_OF, (number,)).fetchone()
-        if before is None:  # somebody else has dealt with it
-            continue
-        if before[0] != group:
-            connection.execute(_MOVED, {"letter": number, "group": group})
-            connection.execute(_KEPT, (1, group))
-        values = {"letter": number, "group": group, "why": letter.why, "traceback": letter.traceback}
+    for number, letter in sorted(failed, key=lambda one: (_kind(one[1]).digest, one[0])):
+        group = room_of(connection, _kind(letter), 0, now, news).group
+        values = {
+            "letter": number,
+            "group": group,
+            "why": letter.why,
+            "traceback": letter.traceback,
+            "place": letter.place,
+            "source": letter.source,
+            "id": letter.id,
+            "producer": letter.producer,
+            "verified": letter.delivery.verified,
+        }
+        connection.execute(_MOVED, values)
         connection.execute(_FAILED_AGAIN, values)
     return news
 
 
-def _group(
-    connection: psycopg.Connection[Any],
-    digest: bytes,
-    kind: tuple[str, str | None, str | None, str | None],
-    count: int,
-    now: datetime,
-    news: list[News],
-) -> tuple[int, int]:
-    """The group of that trouble, and how many of it are kept. Of a new one somebody should hear."""
-    group, kept, is_new = _one(connection.execute(_GROUP, (digest, *kind, count, now, now)))
-    if is_new:
-        said = dict(zip(("reason", "type", "exception", "frame"), kind, strict=True))
-        event = further_event(
-            f"dead-letter-group-{group}-{int(now.timestamp() * 1_000_000):x}",
-            now,
-            EventType.DEAD_LETTER_GROUP_OPENED,
-            PLATFORM,
-            PLATFORM,
-            {"group": group, **said},
-        )
-        route = further_route(PLATFORM, EventType.DEAD_LETTER_GROUP_OPENED)
-        news.append((route, EventType.DEAD_LETTER_GROUP_OPENED.value, event))
-    return group, kept
-
-
 class _Kept(NamedTuple):
+    """A letter as it is kept. whole: its bytes are the message, and not one event that was cut out of it."""
+
     number: int
     letter: DeadLetter
     raw: bytes
+    whole: bool
     digest: bytes
     times: int
 
@@ -233,52 +227,59 @@ def _equal_ones_together(letters: Iterable[DeadLetter]) -> list[_Kept]:
         # Of a long array, the one event, to the letter: a thousand bad ones do not make a thousand copies of a message.
         whole = len(delivery.body) <= KEPT_WHOLE_BYTES or len(parts[id(delivery)]) == 1
         raw = delivery.body if whole else parts[id(delivery)][letter.place]
-        digest = _digest(letter.reason, letter.place, letter.producer, letter.exception, raw)
-        before = found.get(digest)
-        found[digest] = (
+        known_by = digest(
+            letter.reason, letter.place, letter.producer, letter.exception, raw, *_beyond(letter)
+        )
+        before = found.get(known_by)
+        found[known_by] = (
             before._replace(letter=letter, times=before.times + 1)
             if before
-            else _Kept(number, letter, raw, digest, 1)
+            else _Kept(number, letter, raw, whole, known_by, 1)
         )
     return list(found.values())
 
 
-def _kind(letter: DeadLetter) -> tuple[str, str | None, str | None, str | None]:
-    return letter.reason, letter.type, letter.exception, letter.frame
+def _beyond(letter: DeadLetter) -> tuple[object, ...]:
+    """What else makes a letter another one: of what is not genuine, whose it claims to be, by which signature, and what
+    there was of it beyond what is kept."""
+    if letter.reason != UNAUTHENTICATED:
+        return ()
+    return letter.delivery.stream, letter.delivery.signature, letter.why
 
 
-def _group_digest(letter: DeadLetter) -> bytes:
-    """What makes a group: its kind, and for what is not genuine the stream of whose producer it came by, so that a flood on
-    one stream leaves room for what another producer has signed wrong. Streams of nobody known share a group."""
-    claimed = letter.delivery.sender if letter.reason == UNAUTHENTICATED else None
-    return _digest(*_kind(letter), *((claimed.name,) if claimed is not None else ()))
+def _kind(letter: DeadLetter) -> Kind:
+    whose = _by_whose_stream(letter) if letter.reason in (UNREADABLE, UNAUTHENTICATED, INVALID) else None
+    return Kind(letter.reason, letter.type, letter.exception, letter.frame, whose)
 
 
-def _digest(*parts: object) -> bytes:
-    return hashlib.sha256(
-        b"\0".join(part if isinstance(part, bytes) else repr(part).encode() for part in parts)
-    ).digest()
+def _by_whose_stream(letter: DeadLetter) -> str | None:
+    """Streams of nobody known share their groups."""
+    delivery = letter.delivery
+    if delivery.producers is None:
+        return delivery.producer
+    return delivery.sender.name if delivery.sender is not None else None
 
 
-def _values(group: int, kept: _Kept, now: datetime) -> tuple[Any, ...]:
-    letter = kept.letter
+def _values(group: int, kept: _Kept, arrival: int | None, now: datetime) -> tuple[Any, ...]:
+    letter, delivery = kept.letter, kept.letter.delivery
     account = account_of(kept.raw, letter.place) if letter.delivery.is_genuine else None
     key = (
         letter.source,
         letter.id,
         account,
         letter.producer,
-        letter.delivery.stream,
-        letter.delivery.position,
-        json.dumps(_headers(letter.delivery)),
+        delivery.stream,
+        delivery.position,
+        json.dumps(_headers(delivery)),
     )
-    content = (letter.place, kept.raw, letter.why, letter.traceback)
+    verified = delivery.producers is not None and delivery.is_genuine
+    content = (letter.place, kept.raw, kept.whole, verified, arrival, letter.why, letter.traceback)
     return (group, kept.digest, *key, *content, kept.times, now, now)
 
 
 def _headers(delivery: Delivery) -> dict[str, str]:
-    """What came along with a message that was not genuine: by another producers file it may turn out to be."""
-    if delivery.signature is None or delivery.is_genuine:
+    """What came along with a message that nobody was found to have sent: by another producers file somebody may be."""
+    if delivery.signature is None or (delivery.producers is not None and delivery.is_genuine):
         return {}
     return {"signature": escaped(delivery.signature.decode("ascii", "backslashreplace"))}
 
@@ -309,11 +310,21 @@ def escaped(text: str) -> str:
 
 def trouble(error: BaseException) -> str:
     """What a crash is recognised by, in a few words: its class, and where of ours it happened."""
-    return f"{_class_of(error)} at {_innermost(error)}"
+    return f"{_class_of(error)} at {_where(error)}"
 
 
 def _class_of(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _where(error: BaseException) -> str | None:
+    """The innermost frame of ours; of what the database refuses, which constraint or state: when it says so is by chance."""
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        found = error.diag
+        if found.constraint_name:
+            return f"{found.table_name or 'database'}: {found.constraint_name}"
+        return f"SQLSTATE {error.sqlstate}"
+    return _innermost(error)
 
 
 def _innermost(error: BaseException) -> str | None:
@@ -323,9 +334,3 @@ def _innermost(error: BaseException) -> str | None:
         if _OURS & set(path.parts[-3:-1]):
             found = f"{path.parent.name}/{path.name}:{frame.name}"
     return found
-
-
-def _one(cursor: psycopg.Cursor[Any]) -> Any:
-    row = cursor.fetchone()
-    assert row is not None
-    return row

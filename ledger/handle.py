@@ -15,23 +15,22 @@ import psycopg
 import structlog
 
 from ledger import dead_letters, last_set, outcome
-from ledger.authority import keys_of_rules, refusal
+from ledger.authority import keys_of_rules
 from ledger.batch import Batch, Delivery, Handled, Item
 from ledger.book import Book, Origin
-from ledger.dead_letters import INVALID, UNAUTHENTICATED, UNREADABLE, DeadLetter
-from ledger.decide import Wanted, decide, needs
+from ledger.dead_letters import INVALID, SLOT_BITS, UNAUTHENTICATED, UNREADABLE, DeadLetter
+from ledger.decide import Wanted, needs
 from ledger.errors import BatchRaced, TooMuchAtOnce
 from ledger.faults import Fault, classify
 from ledger.fence import LEASE_SECONDS, Claim, claim, record_crashes, renew
-from ledger.last_set import Said
-from ledger.model import Applied, Decision, Rejected
+from ledger.last_set import Moment, Said
+from ledger.model import Applied
 from ledger.numbers import number_of
+from ledger.ruling import ruling
 from ledger.snapshot import Known, Snapshot, load
 from ledger.store import archive, publish, store
-from ledger.trust import Producer
 from messages.codec import Decoded, Invalid, Unauthenticated, Unreadable, command_name
 from messages.events import EventType
-from messages.fields import time_text
 from messages.reasons import Reason
 
 CRASHES_THAT_STOP = 20
@@ -52,19 +51,6 @@ def handle(connection: psycopg.Connection[Any], batch: Batch, now: datetime) -> 
     work.decide_all(work.items)
     work.write()
     return work.handled
-
-
-def ruling(
-    item: Item, book: Book, now: datetime, sender: Producer | None, keys: Mapping[str, int]
-) -> Decision:
-    """What becomes of a command whose key is free: a pure function of the book, of `now`, and of its sender's rules, which
-    name accounts with these keys (no sender: there is no producers file)."""
-    event = item.event
-    if event.expirytime is not None and event.expirytime <= now:
-        return Rejected(Reason.EXPIRED, f"It was to be applied before {time_text(event.expirytime)}.")
-    if sender is not None and (refused := refusal(event.data, sender, book, keys)):
-        return refused
-    return decide(event.data, book, now)
 
 
 def _halves(items: list[Item]) -> list[list[Item]]:
@@ -99,7 +85,7 @@ class Work:
         self.letters: list[DeadLetter] = []
         self.refused: dict[tuple[str, str], int] = {}
         self.answers = outcome.Answers(claimed.batch, now)
-        self.keys_of_rules: Mapping[str, int] = {}
+        self.keys_of_rules: Mapping[str, int] | None = None
         self.events: dict[int, tuple[str, str, bytes]] = {}
         self.crashed_in_a_row = 0
         self.most_crashed_in_a_row = 0
@@ -114,10 +100,14 @@ class Work:
                 if isinstance(part, Decoded) and delivery.may_come_from(part.event.source):
                     self.items.append(Item.of(part, delivery.producer_of(part.event.source), number, slot))
                 elif isinstance(part, Unauthenticated):
-                    self.letters.append(DeadLetter(delivery, UNAUTHENTICATED, part.place, part.why))
+                    self.letters.append(
+                        DeadLetter(delivery, UNAUTHENTICATED, part.place, part.why, slot=slot)
+                    )
                 elif isinstance(part, Unreadable):
                     self.letters.append(
-                        DeadLetter(delivery, UNREADABLE, part.place, part.why, producer=delivery.producer)
+                        DeadLetter(
+                            delivery, UNREADABLE, part.place, part.why, producer=delivery.producer, slot=slot
+                        )
                     )
                 elif isinstance(part, Invalid) and delivery.may_come_from(part.source):
                     self._refuse(delivery, part, slot)
@@ -131,19 +121,16 @@ class Work:
         name = command_name(part.type)
         self.refused.setdefault((part.source, part.id), slot)
         self.letters.append(
-            DeadLetter(delivery, INVALID, part.place, part.why, producer, part.source, part.id, name)
+            DeadLetter(
+                delivery, INVALID, part.place, part.why, producer, part.source, part.id, name, slot=slot
+            )
         )
-        lasting = outcome.stored(Reason.INVALID_MESSAGE, part.why, None)
-        self._answer(
-            slot,
-            producer,
-            name or "unknown",
-            part.source,
-            part.id,
-            part.type,
-            lasting,
-            Reason.INVALID_MESSAGE,
-        )
+        self.answer_invalid(delivery, part, slot)
+
+    def answer_invalid(self, delivery: Delivery, part: Invalid, slot: int) -> None:
+        producer, name = delivery.producer_of(part.source), command_name(part.type) or "unknown"
+        lasting, reason = outcome.stored(Reason.INVALID_MESSAGE, part.why, None), Reason.INVALID_MESSAGE
+        self._answer(slot, producer, name, part.source, part.id, part.type, lasting, reason)
 
     def _disown(self, delivery: Delivery, part: Decoded | Invalid, slot: int) -> None:
         """A genuine message under somebody else's source: its sender is answered, and nothing is kept under that key,
@@ -151,7 +138,9 @@ class Work:
         producer, name = delivery.producer_of(part.source), command_name(part.type)
         message = delivery.disowned(part.source)
         why = f"{message} The id is {part.id}."
-        self.letters.append(DeadLetter(delivery, UNAUTHENTICATED, part.place, why, producer, type=name))
+        self.letters.append(
+            DeadLetter(delivery, UNAUTHENTICATED, part.place, why, producer, type=name, slot=slot)
+        )
         lasting, reason = outcome.stored(Reason.NOT_AUTHORIZED, message, None), Reason.NOT_AUTHORIZED
         self._answer(slot, producer, name or "unknown", part.source, part.id, part.type, lasting, reason)
 
@@ -159,7 +148,6 @@ class Work:
 
     def decide_all(self, items: list[Item]) -> None:
         """Decide and store. Where one command is at fault it is found, and its neighbours are done without it."""
-        self.keys_of_rules = keys_of_rules(self.connection, self.batch.deliveries)
         waiting = [items]
         while waiting:
             some = waiting.pop()
@@ -192,6 +180,8 @@ class Work:
     def _decide(self, items: list[Item]) -> None:
         """Decide the items against what the ledger holds, and store it. Raises _Void where that cannot be all of them."""
         crashed: dict[int, tuple[Item, Exception]] = {}
+        # An earlier chunk may have opened what a rule names.
+        self.keys_of_rules = keys_of_rules(self.connection, self.batch.deliveries, known=self.keys_of_rules)
         wanted = Wanted()
         for item in items:
             try:
@@ -210,17 +200,21 @@ class Work:
             raised = self._decide_one(item, snapshot, here, decided) if item.slot not in crashed else None
             if raised is not None:
                 crashed[item.slot] = (item, raised)
-        store(self.connection, snapshot.book, decided, batch=self.key, now=self.now)
         last_set.record(self.connection, self.said(item for item in decided if item.reason is None))
+        store(self.connection, snapshot.book, decided, batch=self.key, now=self.now)
         for item in items:
             if item.slot in crashed:
                 self.crash(*crashed[item.slot])
             else:
                 self.any_decided, self.crashed_in_a_row = True, 0
 
-    def said(self, applied: Iterable[Item]) -> dict[Said, datetime]:
+    def said(self, applied: Iterable[Item]) -> dict[Said, Moment]:
         """What applied commands have set, and when they said so."""
-        return {one: self.now for item in applied for one in last_set.sets(item.event.data)}
+        return {
+            one: Moment(self.now, self.key << SLOT_BITS | item.slot)
+            for item in applied
+            for one in last_set.sets(item.event.data)
+        }
 
     def begin_chunk(self, items: list[Item]) -> None:
         """What else there is to know before these are decided: everybody that they need is locked by now."""
@@ -254,7 +248,7 @@ class Work:
         event = item.event
         sender = self.batch.deliveries[item.delivery].sender
         try:
-            decision = ruling(item, book, self.now, sender, self.keys_of_rules)
+            decision = ruling(item, book, self.now, sender, self.keys_of_rules or {})
         except (MemoryError, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - as above; it has changed nothing, so the others go on
@@ -289,6 +283,7 @@ class Work:
                 delivery,
                 item.place,
                 error,
+                slot=item.slot,
                 producer=item.producer,
                 source=event.source,
                 id=event.id,
@@ -310,7 +305,7 @@ class Work:
             dead_letters.resolve(self.connection, [item.key for item in done], self.now)
         in_order = self.answered(done)
         if self.letters:
-            in_order += dead_letters.record(self.connection, self.letters, self.now)
+            in_order += dead_letters.record(self.connection, self.letters, self.now, batch=self.key)
         with self.connection.pipeline():
             archive(self.connection, self.key, self.batch, self.now)
             publish(self.connection, in_order)

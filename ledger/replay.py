@@ -23,10 +23,10 @@ from ledger.book import Book
 from ledger.dead_letters import CRASHED, INVALID, UNAUTHENTICATED, UNREADABLE, DeadLetter, escaped
 from ledger.fence import Claim
 from ledger.handle import Work
-from ledger.last_set import Said
+from ledger.last_set import Moment, Said
 from ledger.store import archive, publish
 from ledger.trust import Producers
-from messages.codec import Decoded, Invalid, Unauthenticated, Unreadable, bytes_of_parts, command_name
+from messages.codec import Decoded, Invalid, Part, Unauthenticated, Unreadable, bytes_of_parts, command_name
 from messages.reasons import Reason
 from messages.streams import read_commands_stream
 
@@ -36,7 +36,7 @@ NEXT_BATCH = "SELECT nextval('batch_key')"
 
 
 class Result(StrEnum):
-    """What became of a letter. The last two leave it to somebody: it is not resolved."""
+    """What became of a letter. The last three leave it as it is, or to somebody."""
 
     APPLIED = "applied"
     REFUSED = "refused"
@@ -48,6 +48,7 @@ class Result(StrEnum):
     RUN_AGAIN = "run again"
     FAILED = "failed again"
     OLDER = "older than the present state"
+    GONE = "dealt with by somebody else"
 
 
 SETTLED = frozenset(
@@ -63,12 +64,13 @@ SETTLED = frozenset(
 
 
 class Letter(NamedTuple):
-    """A letter as it is replayed. arrived_at: when it first came."""
+    """A letter as it is replayed. arrived_at: when it last came; arrival: where among all that came in.
+
+    whole: its bytes are a message, else one event that was cut out of it. verified: it is its producer's.
+    """
 
     id: int
     reason: str
-    type: str | None
-    exception: str | None
     source: str | None
     command_id: str | None
     producer: str | None
@@ -77,7 +79,10 @@ class Letter(NamedTuple):
     place: int
     headers: dict[str, Any]
     raw: bytes
+    whole: bool
+    verified: bool
     arrived_at: datetime
+    arrival: int | None
 
 
 class Verdict(NamedTuple):
@@ -107,6 +112,10 @@ class SetSince(Exception):
     """What the command sets was set by a later one."""
 
 
+class DealtWith(Exception):
+    """The letter does not wait for anybody any more."""
+
+
 _SETTLE = """
 UPDATE dead_letter d SET
   state = 'resolved', resolved_at = %s, source = coalesce(d.source, v.source), command_id = coalesce(d.command_id, v.id)
@@ -114,27 +123,45 @@ FROM unnest(%s::int8[], %s::text[], %s::text[]) AS v(letter, source, id)
 WHERE d.id = v.letter AND d.state <> 'resolved'"""
 _ARCHIVE = """
 UPDATE dead_letter SET state = 'archived', resolved_at = %s
-WHERE id = ANY(%s::int8[]) AND (state IN ('waiting', 'failed again') OR id = ANY(%s::int8[]))"""
+WHERE id = ANY(%s::int8[]) AND (state IN ('waiting', 'failed again') OR id = ANY(%s::int8[]))
+RETURNING id"""
+# In the order of their numbers, after the accounts: as live commands resolve them.
+_HOLD = """
+SELECT id FROM dead_letter
+WHERE id = ANY(%s::int8[]) AND state IN ('waiting', 'failed again')
+ORDER BY id FOR UPDATE"""
 
 
-def delivery_of(letter: Letter, producers: Producers | None = None) -> Delivery:
+def delivery_of(letter: Letter, producers: Producers | None = None, *, vouched_for: bool = False) -> Delivery:
     """The letter's own event as a message of its own, by whoever was found to have sent it.
 
-    Of a message that was not genuine nobody was: it has to be by now, as a whole, with the signature that it came with.
+    Where nobody was found it has to be genuine by the producers file that is in force now, with the signature that it came
+    with; what was never read is then looked at as a whole. vouched_for: an operator decides about it, whoever has sent it.
     """
     known = read_commands_stream(letter.stream)
-    claimed = known[1] if known else None
-    if letter.producer is None and (letter.reason == UNAUTHENTICATED or claimed is not None):
-        signature = str(letter.headers["signature"]).encode() if "signature" in letter.headers else None
-        whole = Delivery(letter.stream, letter.position, claimed, letter.raw, None, signature, producers)
-        if producers is None:
-            whole.discredit("there is no producers file by which it could be found genuine")
-        return whole
-    body = letter.raw
-    parts = bytes_of_parts(body)
-    if len(parts) > 1:
-        body = parts[letter.place]
-    return Delivery(letter.stream, letter.position, letter.producer, body, producers=producers, verified=True)
+    claimed = known[1] if known else letter.producer
+    signature = str(letter.headers["signature"]).encode() if "signature" in letter.headers else None
+    unread = letter.reason == UNAUTHENTICATED and letter.producer is None
+    if vouched_for or (producers is None and not unread) or letter.verified:
+        return _own_event(letter, letter.producer, None if vouched_for else producers)
+    whole = Delivery(letter.stream, letter.position, claimed, letter.raw, None, signature, producers)
+    if producers is None:
+        whole.discredit("there is no producers file by which it could be found genuine")
+    elif not letter.whole:
+        whole.discredit("it came in when there was no producers file, and nobody has vouched for it")
+    return whole if unread or not whole.is_genuine else _own_event(letter, claimed, producers)
+
+
+def _own_event(letter: Letter, producer: str | None, producers: Producers | None) -> Delivery:
+    """What was cut out of a message is one event, even if it looks like several."""
+    body, single = letter.raw, not letter.whole
+    if letter.whole:
+        parts = bytes_of_parts(body)
+        if parts != [body] and letter.place < len(parts):
+            body, single = parts[letter.place], True
+    return Delivery(
+        letter.stream, letter.position, producer, body, producers=producers, verified=True, single=single
+    )
 
 
 class _Again(Work):
@@ -152,13 +179,15 @@ class _Again(Work):
     ) -> None:
         row = connection.execute(NEXT_BATCH).fetchone()
         assert row is not None
-        batch = Batch(NO_PARTITION, 0, [], [delivery_of(one, producers) for one in letters])
+        deliveries = [delivery_of(one, producers, vouched_for=abandon is not None) for one in letters]
+        batch = Batch(NO_PARTITION, 0, [], deliveries)
         super().__init__(connection, batch, Claim(row[0], 0, True), now)
         self._letters = letters
         self._even_if_newer = even_if_newer
         self._abandon = abandon
-        self._set_at: dict[Said, datetime] = {}
-        self._failed: dict[int, tuple[Result, DeadLetter]] = {}
+        self._set_at: dict[Said, Moment] = {}
+        self._failed: dict[int, list[tuple[Result, DeadLetter]]] = defaultdict(list)
+        self._gone: set[int] = set()
 
     def sort_out(self) -> None:
         slot = 0
@@ -167,55 +196,81 @@ class _Again(Work):
                 if isinstance(part, Decoded) and delivery.may_come_from(part.event.source):
                     self.items.append(Item.of(part, delivery.producer_of(part.event.source), number, slot))
                 elif isinstance(part, Unauthenticated):
-                    self._fail(number, UNAUTHENTICATED, part.why)
+                    self._fail(number, UNAUTHENTICATED, part)
                 elif isinstance(part, Unreadable):
-                    self._fail(number, UNREADABLE, part.why)
+                    self._fail(number, UNREADABLE, part)
                 elif isinstance(part, Invalid) and delivery.may_come_from(part.source):
-                    self._fail(number, INVALID, part.why, type=command_name(part.type))
+                    self._fail_invalid(number, part, slot)
                 else:
                     why = delivery.disowned(part.source)
-                    self._fail(number, UNAUTHENTICATED, why, type=command_name(part.type))
+                    self._fail(number, UNAUTHENTICATED, part, why=why, type=command_name(part.type))
                 slot += 1
 
-    def said(self, applied: Iterable[Item]) -> dict[Said, datetime]:
-        return {
-            one: self._letters[item.delivery].arrived_at
-            for item in applied
-            for one in last_set.sets(item.event.data)
-        }
+    def _fail_invalid(self, number: int, part: Invalid, slot: int) -> None:
+        """Its sender has been told so, unless nobody knew until now that it was his."""
+        delivery, letter = self.batch.deliveries[number], self._letters[number]
+        if letter.reason == UNAUTHENTICATED and letter.producer is None:
+            self.answer_invalid(delivery, part, slot)
+        self._fail(
+            number,
+            INVALID,
+            part,
+            type=command_name(part.type),
+            producer=delivery.producer_of(part.source),
+            source=part.source,
+            id=part.id,
+        )
+
+    def _fail(self, number: int, reason: str, part: Part, *, why: str | None = None, **more: Any) -> None:
+        told = why if why is not None or isinstance(part, Decoded) else part.why
+        letter = DeadLetter(self.batch.deliveries[number], reason, part.place, told or "", **more)
+        self._failed[number].append((Result.FAILED, letter))
+
+    def said(self, applied: Iterable[Item]) -> dict[Said, Moment]:
+        found: dict[Said, Moment] = {}
+        for item in applied:
+            letter = self._letters[item.delivery]
+            for one in last_set.sets(item.event.data):
+                found[one] = Moment(letter.arrived_at, letter.arrival or 0)
+        return found
 
     def begin_chunk(self, items: list[Item]) -> None:
+        """Whether somebody else has dealt with the letters meanwhile; from here on nobody does before we have."""
+        numbers = sorted({self._letters[item.delivery].id for item in items})
+        held = self.connection.execute(_HOLD, (numbers,)).fetchall()
+        self._gone = set(numbers) - {number for (number,) in held}
         if not self._even_if_newer and self._abandon is None:
-            said = {one for item in items for one in last_set.sets(item.event.data)}
+            said = {one for item in items for one in last_set.may_undo(item.event.data)}
             self._set_at = last_set.when(self.connection, said, locked=True)
 
     def decide_new(self, item: Item, book: Book) -> Exception | None:
+        letter = self._letters[item.delivery]
+        if letter.id in self._gone:
+            return DealtWith("somebody else has dealt with it meanwhile")
         if self._abandon is not None:
             item.reason = Reason.ABANDONED
             item.body = outcome.stored(Reason.ABANDONED, self._abandon, None)
             return None
-        since = set_since(item.event.data, self._letters[item.delivery].arrived_at, self._set_at)
+        since = None if self._even_if_newer else set_since(item.event.data, letter.arrival, self._set_at)
         return SetSince(since) if since else super().decide_new(item, book)
 
     def crash(self, item: Item, error: BaseException) -> None:
         item.reset()
-        if isinstance(error, SetSince):
-            why = DeadLetter(self.batch.deliveries[item.delivery], "", item.place, str(error))
-            self._failed[item.delivery] = (Result.OLDER, why)
+        delivery = self.batch.deliveries[item.delivery]
+        if isinstance(error, SetSince | DealtWith):
+            result = Result.OLDER if isinstance(error, SetSince) else Result.GONE
+            self._failed[item.delivery].append((result, DeadLetter(delivery, "", item.place, str(error))))
             return
         letter = DeadLetter.crashed(
-            self.batch.deliveries[item.delivery],
+            delivery,
             item.place,
             error,
+            producer=item.producer,
             source=item.event.source,
             id=item.event.id,
             type=type(item.event.data).__name__,
         )
-        self._failed[item.delivery] = (Result.FAILED, letter)
-
-    def _fail(self, number: int, reason: str, why: str, **more: str | None) -> None:
-        letter = DeadLetter(self.batch.deliveries[number], reason, 0, why, **more)
-        self._failed[number] = (Result.FAILED, letter)
+        self._failed[item.delivery].append((Result.FAILED, letter))
 
     def settle(self) -> list[Verdict]:
         """Decide all of them and write it, but for what becomes of the letters themselves."""
@@ -230,13 +285,13 @@ class _Again(Work):
         if new:
             archive(self.connection, self.key, self.batch, self.now)
             dead_letters.resolve(self.connection, [item.key for item in new], self.now)
-            publish(self.connection, self.answered(new))
+        publish(self.connection, self.answered(new))
         return [self._verdict(number, by_letter[number]) for number in range(len(self._letters))]
 
     def _verdict(self, number: int, items: list[Item]) -> Verdict:
         letter = self._letters[number].id
         if number in self._failed:
-            result, failed = self._failed[number]
+            result, failed = self._failed[number][0]
             return Verdict(letter, result, failed.why, trouble=_trouble(failed))
         told = [(item, *_told(item)) for item in items]
         item, result, why = told[-1]
@@ -244,22 +299,33 @@ class _Again(Work):
             why = "; ".join(f"{one.event.id} {result}" for one, result, _ in told)
         return Verdict(letter, result, why, item.event.source, item.event.id, item.reason)
 
-    def failures(self) -> list[tuple[int, DeadLetter]]:
-        """The letters that failed again, with what it was this time."""
-        return [
-            (self._letters[number].id, failed)
-            for number, (result, failed) in self._failed.items()
-            if result is Result.FAILED
-        ]
+    def write_failures(self) -> None:
+        """What failed again is written into its letter; what else of its message did is a letter of its own from now on."""
+        again: list[tuple[int, DeadLetter]] = []
+        more: list[DeadLetter] = []
+        for number, failed in self._failed.items():
+            letters = [letter for result, letter in failed if result is Result.FAILED]
+            again += [(self._letters[number].id, letter) for letter in letters[:1]]
+            more += letters[1:]
+        news = dead_letters.fail_again(self.connection, again, self.now)
+        news += dead_letters.record(self.connection, more, self.now, batch=self.key)
+        publish(self.connection, news)
 
 
-def set_since(command: Any, arrived_at: datetime, set_at: Mapping[Said, datetime]) -> str | None:
-    """What of the command was set by somebody else after it had come in."""
-    for one in last_set.sets(command):
-        at = set_at.get(one)
-        if at is not None and at > arrived_at:
-            kind, subject = one
-            return f"the {kind} of {subject} was set at {at:%Y-%m-%d %H:%M:%S} UTC"
+def set_since(command: Any, arrival: int | None, set_at: Mapping[Said, Moment]) -> str | None:
+    """What of the command was set by another that came in after it.
+
+    Of what came in before that was counted nobody knows what was set since.
+    """
+    for one in last_set.may_undo(command):
+        last = set_at.get(one)
+        kind, subject = one
+        if arrival is None:
+            return (
+                f"nobody knows whether the {kind} of {subject} was set since: it came in before version 0.1"
+            )
+        if last is not None and last.arrival > arrival:
+            return f"the {kind} of {subject} was set at {last.at:%Y-%m-%d %H:%M:%S} UTC"
     return None
 
 
@@ -297,8 +363,7 @@ def replay(
     """Decide the letters, which came by the edge, in their order, in the caller's transaction.
 
     producers: who may send, by the producers file that is in force. even_if_newer: also those that set what was set again
-    since they came in. persistent: a race that was lost every time is
-    taken for a defect, and whose it is is searched for.
+    since they came in. persistent: a race that was lost every time is taken for a defect, and whose it is is searched for.
     Raises BatchRaced, psycopg.Error: nothing is done then.
     """
     if not letters:
@@ -307,8 +372,9 @@ def replay(
     work.batch.persistent = persistent
     verdicts = work.settle()
     settle_letters(connection, verdicts, now)
-    publish(connection, dead_letters.fail_again(connection, work.failures(), now))
-    write_down(connection, doing, [Done(one.letter, one.told) for one in verdicts], now)
+    work.write_failures()
+    done = [Done(one.letter, one.told) for one in verdicts if one.result is not Result.GONE]
+    write_down(connection, doing, done, now)
     return verdicts
 
 
@@ -317,8 +383,9 @@ def abandon(
 ) -> list[Verdict]:
     """Archive the letters, in the caller's transaction: nothing is to come of them any more.
 
-    Under the key of a crashed one that is not decided by now it is decided: `abandoned`, and its producer is told. What was
-    unreadable, not genuine or invalid was never to be decided; its key stays free. Raises as `replay` does.
+    Under the key of a crashed one that is not decided by now it is decided: `abandoned`, and its producer is told; one that
+    cannot be read any more stays. What was unreadable, not genuine or invalid was never to be decided; its key stays free.
+    Raises as `replay` does.
     """
     crashed = [one for one in letters if one.reason == CRASHED]
     found: dict[int, Verdict] = {}
@@ -326,18 +393,20 @@ def abandon(
         message = escaped(f"It crashed, and was given up: {doing.why or 'no reason was given'}")[:500]
         work = _Again(connection, crashed, now, even_if_newer=True, abandon=message)
         found = {one.letter: one for one in work.settle()}
-    verdicts = [_archived(found.get(one.id), one.id) for one in letters]
-    settle_letters(connection, verdicts, now)
-    abandoned = [one.letter for one in verdicts if one.result is Result.ABANDONED]
-    connection.execute(_ARCHIVE, (now, [one.id for one in letters], abandoned))
-    write_down(connection, doing, [Done(one.letter, one.told) for one in verdicts], now)
+    settle_letters(connection, found.values(), now)
+    # What cannot be read any more cannot be decided either: it stays for somebody to see.
+    to_archive = [
+        one.id for one in letters if one.id not in found or found[one.id].result is Result.ABANDONED
+    ]
+    decided = [one.letter for one in found.values() if one.result is Result.ABANDONED]
+    archived = {id_ for (id_,) in connection.execute(_ARCHIVE, (now, to_archive, decided))}
+    verdicts = [
+        found.get(one.id) or Verdict(one.id, Result.ARCHIVED if one.id in archived else Result.GONE)
+        for one in letters
+    ]
+    done = [Done(one.letter, one.told) for one in verdicts if one.result is not Result.GONE]
+    write_down(connection, doing, done, now)
     return verdicts
-
-
-def _archived(decided: Verdict | None, letter: int) -> Verdict:
-    if decided is None or decided.result not in SETTLED:
-        return Verdict(letter, Result.ARCHIVED)
-    return decided
 
 
 def settle_letters(connection: psycopg.Connection[Any], verdicts: Iterable[Verdict], now: datetime) -> None:

@@ -22,9 +22,10 @@ from ledger.dead_letters import trouble
 from ledger.decide import Wanted, needs
 from ledger.errors import TooMuchAtOnce
 from ledger.foresight import NEVER
-from ledger.handle import ruling
+from ledger.last_set import Moment, Said
 from ledger.model import Applied
 from ledger.replay import Letter, delivery_of, set_since
+from ledger.ruling import ruling
 from ledger.snapshot import Known, load
 from ledger.trust import Producers
 from messages.codec import Decoded
@@ -122,6 +123,16 @@ def foresee(
     _Trial(connection, now, even_if_newer, foreseen, deliveries).decide_all(items)
 
 
+NOT_KNOWN = Known(b"", "it crashed", b"")
+
+
+def _say(set_at: dict[Said, Moment], item: Item, letter: Letter) -> None:
+    """What a later letter would find to be set by then."""
+    for one in last_set.sets(item.event.data):
+        if one not in set_at or set_at[one].arrival < (letter.arrival or 0):
+            set_at[one] = Moment(letter.arrived_at, letter.arrival or 0)
+
+
 class _Trial:
     def __init__(
         self,
@@ -156,19 +167,22 @@ class _Trial:
             self.decide_all(able[:middle])
             self.decide_all(able[middle:])
             return
-        said = (
+        said: set[Said] = (
             set()
             if self._even_if_newer
-            else {one for item, _ in able for one in last_set.sets(item.event.data)}
+            else {one for item, _ in able for one in last_set.may_undo(item.event.data)}
         )
         set_at = last_set.when(self._connection, said, locked=False)
         known = dict(snapshot.known)
         for place, (item, letter) in enumerate(able):
             if item.key in known:
                 self._found(item, known[item.key])
-            elif set_since(item.event.data, letter.arrived_at, set_at):
+            elif not self._even_if_newer and set_since(item.event.data, letter.arrival, set_at):
                 self._foreseen.older += 1
-            elif not self._decide(item, snapshot.book, known):
+            elif self._decide(item, snapshot.book, known):
+                if known.get(item.key, NOT_KNOWN).reason is None:
+                    _say(set_at, item, letter)
+            else:
                 # What it has changed in memory cannot be trusted; the others begin with what is there.
                 self.decide_all(able[place + 1 :])
                 return

@@ -16,14 +16,22 @@ from ledger.queries.dead import OPEN, LetterFilter, conditions_of
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit, number_in
 from ledger.replay import Letter
 
+BYTES_AT_ONCE = 16 * 1024 * 1024
+
 _LETTERS = """
-SELECT d.id, g.reason, g.type, g.exception, d.source, d.command_id, d.producer, coalesce(d.stream, ''),
-       coalesce(d.position, ''), d.place, d.headers, d.raw, d.last_at
-FROM dead_letter d
-JOIN dead_letter_group g ON g.id = d.group_id
-WHERE {conditions} AND d.id > %(after)s AND d.id <= %(up_to)s
-ORDER BY d.id
-LIMIT %(rows)s"""
+WITH chosen AS (
+  SELECT d.id, g.reason, sum(length(d.raw)) OVER (ORDER BY d.id) - length(d.raw) AS bytes_before
+  FROM dead_letter d
+  JOIN dead_letter_group g ON g.id = d.group_id
+  WHERE {conditions} AND d.id > %(after)s AND d.id <= %(up_to)s
+  ORDER BY d.id
+  LIMIT %(rows)s)
+SELECT d.id, c.reason, d.source, d.command_id, d.producer, coalesce(d.stream, ''), coalesce(d.position, ''), d.place,
+       d.headers, d.raw, d.whole, d.verified, d.last_at, d.arrival
+FROM chosen c
+JOIN dead_letter d ON d.id = c.id
+WHERE c.bytes_before <= %(bytes)s
+ORDER BY d.id"""
 _COUNT = """
 SELECT count(*), coalesce(max(d.id), 0)
 FROM dead_letter d
@@ -35,10 +43,11 @@ INSERT INTO dead_replay (who, why, chosen, rate, even_if_newer, up_to, total)
 VALUES (%(who)s, %(why)s, %(chosen)s, %(rate)s, %(even_if_newer)s, %(up_to)s, %(total)s)
 RETURNING id"""
 _PLAYED = "chosen, rate, even_if_newer, up_to, total, place, done, counts, watched, who, why"
-_NEXT = f"""
+_BEGIN = f"""
 UPDATE dead_replay SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
-WHERE id = (SELECT min(id) FROM dead_replay WHERE state IN ('waiting', 'running'))
+WHERE id = %b AND state IN ('waiting', 'running')
 RETURNING id, {_PLAYED}"""
+_OPEN = "SELECT id FROM dead_replay WHERE state IN ('waiting', 'running') ORDER BY id"
 _HELD = f"SELECT id, {_PLAYED} FROM dead_replay WHERE id = %b AND state = 'running' FOR UPDATE"
 _PROGRESS = """
 UPDATE dead_replay SET place = %(place)s, done = %(done)s, counts = %(counts)s, watched = %(watched)s
@@ -111,9 +120,10 @@ def letters(
     after: int = 0,
     up_to: int = (1 << 63) - 1,
 ) -> list[Letter]:
-    """The letters that wait for somebody and are chosen, in the order in which they first came. Raises QueryInvalid."""
+    """The letters that wait for somebody and are chosen, in the order in which they first came: at most `limit`, and fewer
+    where they are long. Raises QueryInvalid."""
     where = conditions_of(chosen._replace(states=OPEN))
-    values = {**where.parameters, "after": after, "up_to": up_to, "rows": limit}
+    values = {**where.parameters, "after": after, "up_to": up_to, "rows": limit, "bytes": BYTES_AT_ONCE}
     return [Letter(*row) for row in connection.execute(_LETTERS.format(conditions=where), values)]
 
 
@@ -152,9 +162,14 @@ def ask(
     return Asked(row[0], total)
 
 
-def begin_next(connection: psycopg.Connection[Any]) -> Played | None:
-    """The oldest replay that is not over, which runs by now."""
-    return _played(connection.execute(_NEXT).fetchone())
+def open_ones(connection: psycopg.Connection[Any]) -> list[int]:
+    """The replays that are not over, the oldest first."""
+    return [id_ for (id_,) in connection.execute(_OPEN)]
+
+
+def begin(connection: psycopg.Connection[Any], id: int) -> Played | None:
+    """The replay, which runs by now; None if it is over."""
+    return _played(connection.execute(_BEGIN, (id,)).fetchone())
 
 
 def hold(connection: psycopg.Connection[Any], id: int) -> Played | None:

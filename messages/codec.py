@@ -90,6 +90,11 @@ def decode(body: bytes) -> list[Part]:
     return [_part(element, place, nulls) for place, element in enumerate(content)]
 
 
+def decode_event(body: bytes) -> Part:
+    """One event that was cut out of a message: never an array, whatever it holds. Never raises."""
+    return _element(body, 0)
+
+
 def command_name(type_: str | None) -> str | None:
     """`coins.TopUp.v1` → `TopUp`; None for what is no command's type."""
     found = _TYPE_NAME.fullmatch(type_ or "")
@@ -142,6 +147,7 @@ def _beyond_json(body: bytes, why: str) -> list[Part]:
 
 
 def _element(body: bytes, place: int) -> Part:
+    """An event by itself; an array in its place is no event."""
     try:
         return _part(orjson.loads(body), place, b"null" in body)
     except orjson.JSONDecodeError as error:

@@ -168,7 +168,8 @@ class ExportNews(_About):
 class TroubleNews(_About):
     """Dead letters with a trouble that there was none with before, to be looked at with `coins dead list --group`.
 
-    account and top_account: `platform`. reason, type of command, exception and innermost frame of ours make the group.
+    account and top_account: `platform`. reason, type of command, exception and innermost frame of ours make the group, and
+    of what is no command the producer by whose stream it came.
     """
 
     group: int
@@ -176,6 +177,7 @@ class TroubleNews(_About):
     command: str | None = Field(alias="type")
     exception: str | None
     frame: str | None
+    producer: str | None = None
 
 
 class BillNews(_About):

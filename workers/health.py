@@ -28,7 +28,9 @@ _PARTITIONS = """
 SELECT count(*) FILTER (WHERE lease_until > clock_timestamp()), count(*) FILTER (WHERE stopped_at IS NOT NULL)
 FROM partition WHERE id < %b"""
 _OUTBOX = "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM outbox"
-_LETTERS = "SELECT count(*) FROM dead_letter WHERE state IN ('waiting', 'failed again')"
+_LETTERS = """
+SELECT count(*), count(DISTINCT group_id), (SELECT coalesce(sum(not_kept), 0) FROM dead_letter_group)::int8
+FROM dead_letter WHERE state IN ('waiting', 'failed again')"""
 # Of each job the last run that has ended, or was tried and not because of an outage.
 _JOBS = """
 SELECT last.id, last.job, last.state, last.tries
@@ -77,13 +79,13 @@ def inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]:
     """What the database knows of the processes and of their work."""
     owned, stopped = _row(connection, _PARTITIONS, (partitions,))
     waiting, late_seconds = _row(connection, _OUTBOX)
-    (letters,) = _row(connection, _LETTERS)
+    letters, groups, not_kept = _row(connection, _LETTERS)
     checks = [
         Check("partitions", owned == partitions, f"{owned} of {partitions} are being read"),
         Check(
             "outbox", late_seconds < OUTBOX_LATE_SECONDS, f"{waiting} waiting, oldest {late_seconds:.1f} s"
         ),
-        Check("dead letters", True, f"{letters} waiting" + (": coins dead groups" if letters else "")),
+        Check("dead letters", True, _letters(letters, groups, not_kept)),
     ]
     if stopped:
         checks.append(
@@ -98,6 +100,11 @@ def inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]:
         (live,) = _row(connection, _LIVE, (role,))
         checks.append(Check(role, live > 0, f"{live} alive"))
     return checks
+
+
+def _letters(letters: int, groups: int, not_kept: int) -> str:
+    told = f"{letters:,} waiting" + (f" in {groups:,} groups: coins dead groups" if letters else "")
+    return told + (f"; {not_kept:,} came when there was no room, and are not kept" if not_kept else "")
 
 
 def _jobs(connection: psycopg.Connection[Any]) -> Check:

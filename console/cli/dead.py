@@ -55,7 +55,8 @@ def groups(
     """Where to begin: dead letters by the trouble they are in, the latest first. Times are UTC.
 
     A group has one reason, type of command, exception and innermost place of ours in it. `open` are the letters that wait
-    for somebody, `times` is how often it came: equal ones, and those beyond a thousand of a group, are counted.
+    for somebody, `times` is how often it came: equal ones are counted, and so are those that came when a thousand of a group
+    waited already (`not kept`).
 
     Example: coins dead groups
     """
@@ -66,8 +67,8 @@ def groups(
         rows = find(connection, everything=everything, limit=limit)
     manner = Manner()
     columns = [
-        *map(Column, ("group", "reason", "type", "exception", "frame")),
-        *(Column(name, "{:,}".format, right=True) for name in ("open", "times")),
+        *map(Column, ("group", "reason", "type", "exception", "frame", "producer")),
+        *(Column(name, "{:,}".format, right=True) for name in ("open", "times", "not_kept")),
         Column("first_at", manner.time),
         Column("last_at", manner.time),
         Column("why", _short),
@@ -115,7 +116,7 @@ def list_(
         page = find(connection, chosen, limit=limit, after=after)
     manner = Manner()
     columns = [
-        *map(Column, ("letter", "group", "reason", "type", "source", "id", "account", "state")),
+        *map(Column, ("letter", "group", "reason", "type", "source", "id", "account", "producer", "state")),
         Column("times", "{:,}".format, right=True),
         Column("last_at", manner.time),
         Column("why", _short),

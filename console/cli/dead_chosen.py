@@ -28,6 +28,9 @@ Reasons = Annotated[
 ]
 Types = Annotated[list[str] | None, typer.Option("--type", help="Of the command, as in TopUp.")]
 Sources = Annotated[list[str] | None, typer.Option("--source", metavar="SOURCE")]
+Producers = Annotated[
+    list[str] | None, typer.Option("--producer", metavar="NAME", help="By whose stream it came.")
+]
 Accounts = Annotated[
     list[str] | None, typer.Option("--account", metavar="ACCOUNT", help="The first that its event names.")
 ]
@@ -46,6 +49,7 @@ class Choice(NamedTuple):
     reason: Reasons = None
     type: Types = None
     source: Sources = None
+    producer: Producers = None
     account: Accounts = None
     exception: Exceptions = None
     from_: From = None
@@ -62,6 +66,7 @@ class Choice(NamedTuple):
             reasons=self.reason or (),
             types=self.type or (),
             sources=self.source or (),
+            producers=self.producer or (),
             accounts=self.account or (),
             exceptions=self.exception or (),
             since=_begin(self.from_),

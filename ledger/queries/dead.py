@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from ledger.errors import NotFound
+from ledger.errors import NotFound, QueryInvalid
 from ledger.queries.command import text_of
-from ledger.queries.conditions import Conditions, one_of
+from ledger.queries.conditions import Conditions, one_of, usable
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit, number_in
+from messages.codec import command_name
+from messages.commands import COMMANDS
 
 STATES = ("waiting", "replaying", "resolved", "failed again", "archived")
 # What nobody has dealt with yet.
@@ -19,7 +21,8 @@ OPEN = ("waiting", "failed again")
 REASONS = ("unreadable", "unauthenticated", "invalid", "crashed", "gave up")
 
 _GROUPS = """
-SELECT g.id, g.reason, g.type, g.exception, g.frame, letters.open, letters.kept, g.count, g.first_at, g.last_at,
+SELECT g.id, g.reason, g.type, g.exception, g.frame, g.producer, letters.open, letters.kept, g.not_kept, g.count, g.first_at,
+       g.last_at,
        letters.why
 FROM dead_letter_group g
 CROSS JOIN LATERAL (
@@ -30,8 +33,8 @@ WHERE {conditions}
 ORDER BY letters.open > 0 DESC, g.last_at DESC, g.id DESC
 LIMIT %(rows)s"""
 
-_LISTED = """d.id, d.group_id, g.reason, g.type, d.source, d.command_id, d.account, d.producer, d.state, d.count, d.first_at,
-       d.last_at, d.why"""
+_LISTED = """d.id, d.group_id, g.reason, g.type, d.source, d.command_id, d.account, coalesce(d.producer, g.producer),
+       d.state, d.count, d.first_at, d.last_at, d.why"""
 _LIST = f"""
 SELECT {_LISTED}
 FROM dead_letter d
@@ -55,7 +58,8 @@ _ACTS = "SELECT at, act, who, why, result, replay FROM dead_letter_act WHERE let
 class GroupRow(NamedTuple):
     """Letters with the same trouble: reason, type of command, exception and innermost frame of ours.
 
-    open: of those kept, how many wait for somebody. times: how often it came, counted ones included. why: of the last one.
+    producer: by whose stream it came, of what is no command. open: of those kept, how many wait for somebody. not_kept: what
+    came when a thousand waited already. times: how often it came, counted ones included. why: of the last one.
     """
 
     group: int
@@ -63,8 +67,10 @@ class GroupRow(NamedTuple):
     type: str | None
     exception: str | None
     frame: str | None
+    producer: str | None
     open: int
     kept: int
+    not_kept: int
     times: int
     first_at: datetime
     last_at: datetime
@@ -147,6 +153,7 @@ class LetterFilter(NamedTuple):
     reasons: Sequence[str] = ()
     types: Sequence[str] = ()
     sources: Sequence[str] = ()
+    producers: Sequence[str] = ()
     accounts: Sequence[str] = ()
     exceptions: Sequence[str] = ()
     states: Sequence[str] = ()
@@ -200,10 +207,16 @@ def conditions_of(chosen: LetterFilter) -> Conditions:
     if chosen.groups:
         where.add("d.group_id = ANY(%(groups)s::int8[])", groups=list(chosen.groups))
     where.any_of("g.reason", chosen.reasons, flag="--reason")
-    where.any_of("g.type", chosen.types, flag="--type")
+    where.any_of("g.type", [_type(one) for one in chosen.types], flag="--type")
     where.any_of("d.source", chosen.sources, flag="--source")
+    where.any_of("coalesce(d.producer, g.producer)", chosen.producers, flag="--producer")
     where.any_of("d.account", chosen.accounts, flag="--account")
-    where.any_of("g.exception", chosen.exceptions, flag="--exception")
+    if chosen.exceptions:
+        # By its name, with the module that it is in or without.
+        names = [usable(one, "--exception") for one in chosen.exceptions]
+        where.add(
+            "%(exceptions)s::text[] && ARRAY[g.exception, split_part(g.exception, '.', -1)]", exceptions=names
+        )
     where.any_of("d.state", chosen.states, flag="--state")
     if chosen.since is not None:
         where.add("d.last_at >= %(since)s", since=chosen.since)
@@ -211,6 +224,15 @@ def conditions_of(chosen: LetterFilter) -> Conditions:
         where.add("d.last_at <= %(until)s", until=chosen.until)
     where.contains(("d.source", "d.command_id", "d.producer", "d.why"), chosen.search)
     return where
+
+
+def _type(given: str) -> str:
+    """Raises QueryInvalid for what is no command."""
+    known = {name.lower(): name for name in COMMANDS}
+    found = known.get((command_name(given) or given).lower())
+    if found is None:
+        raise QueryInvalid(f"--type: {given!r} is no command; `coins do` lists them")
+    return found
 
 
 def letter(connection: psycopg.Connection[Any], number: int) -> LetterReport:

@@ -72,8 +72,10 @@ dead_letter_group = Table(
     Column("type", Text, comment="of the command, where it can be read"),
     Column("exception", Text),
     Column("frame", Text, comment="the innermost of ours"),
+    Column("producer", Text, comment="of what came by somebody's own stream, and is no command"),
     Column("count", BigInteger, nullable=False),
     Column("kept", BigInteger, nullable=False),
+    Column("not_kept", BigInteger, nullable=False, server_default="0", comment="beyond the room of a group"),
     Column("first_at", Moment, nullable=False),
     Column("last_at", Moment, nullable=False),
 )
@@ -94,6 +96,13 @@ dead_letter = Table(
     Column("place", Integer, nullable=False),
     Column("headers", JSONB, nullable=False, server_default="{}"),
     Column("raw", LargeBinary, nullable=False),
+    Column(
+        "whole", Boolean, nullable=False, server_default="true", comment="a message; else one event of it"
+    ),
+    Column("verified", Boolean, nullable=False, server_default="false", comment="it is its producer's"),
+    Column(
+        "arrival", BigInteger, comment="batch and slot: orders what came in; null: of before it was counted"
+    ),
     Column("why", Text, nullable=False),
     Column("traceback", Text),
     Column("count", BigInteger, nullable=False),
@@ -112,6 +121,7 @@ dead_letter = Table(
         postgresql_where=text("state IN ('waiting', 'failed again') AND command_id IS NOT NULL"),
     ),
     Index("dead_letter_run_idx", "run", postgresql_where=text("run IS NOT NULL")),
+    Index("dead_letter_open_idx", "group_id", postgresql_where=text("state IN ('waiting', 'failed again')")),
 )
 
 dead_letter_act = Table(
@@ -162,6 +172,7 @@ last_set = Table(
     Column("kind", Text, nullable=False, comment="what was set"),
     Column("subject", Text, nullable=False, comment="of what"),
     Column("at", Moment, nullable=False),
+    Column("arrival", BigInteger, nullable=False, comment="of what set it, as of a dead letter"),
     PrimaryKeyConstraint("kind", "subject"),
     postgresql_with={"fillfactor": 70},
 )

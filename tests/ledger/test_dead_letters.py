@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ledger.dead_letters import KEPT_WHOLE_BYTES
+from ledger.letter_groups import KEPT_A_GROUP_BYTES
 from messages.reasons import Reason
 from tests.builders import enterprise, top_up
 from tests.desk import SOURCE, LedgerDesk, array_of, body_of
@@ -157,13 +158,45 @@ def test_equal_garbage_is_counted_and_not_stored_again(desk: LedgerDesk) -> None
     assert letter["last_at"] - letter["first_at"] == timedelta(hours=1)
 
 
-def test_of_a_group_a_thousand_letters_are_kept_and_the_rest_is_counted(desk: LedgerDesk) -> None:
-    desk.deliver(b"garbage 1")
-    desk.all("UPDATE dead_letter_group SET kept = 999, count = 999")
-    desk.deliver(b"garbage 2", b"garbage 3", b"garbage 2")
-    assert [bytes(letter["raw"]) for letter in desk.letters()] == [b"garbage 1", b"garbage 2"]
-    assert [letter["count"] for letter in desk.letters()] == [1, 2]
-    assert desk.one("SELECT count, kept FROM dead_letter_group") == (1002, 1000)
+def test_of_a_group_a_thousand_letters_wait_and_the_rest_is_counted(desk: LedgerDesk) -> None:
+    desk.deliver(*(b"garbage %d" % number for number in range(1_000)))
+    desk.deliver(b"one more", b"garbage 1", b"one more")
+    assert len(desk.letters()) == 1_000
+    assert desk.one("SELECT count, kept, not_kept FROM dead_letter_group") == (1_003, 1_000, 2)
+    # Those that somebody has dealt with leave room, and it is told anew when they all are
+    desk.all("UPDATE dead_letter SET state = 'archived'")
+    desk.deliver(b"one more")
+    assert [bytes(one["raw"]) for one in desk.letters() if one["state"] == "waiting"] == [b"one more"]
+    assert desk.routes == ["event.platform.coins.DeadLetterGroupOpened.v1"]
+    desk.deliver(b"and another")
+    assert desk.routes == []
+
+
+def test_of_long_letters_fewer_wait(desk: LedgerDesk) -> None:
+    for number in range(3):
+        desk.deliver(*(b"%d " % (30 * number + one) + b"x" * 1_000_000 for one in range(30)))
+    (kept,) = desk.one("SELECT sum(length(raw)) FROM dead_letter")
+    assert kept <= KEPT_A_GROUP_BYTES < 90 * 1_000_000
+    assert desk.one("SELECT not_kept FROM dead_letter_group") == (90 - len(desk.letters()),)
+
+
+def test_the_flood_of_one_producer_takes_no_room_of_another(open_desk: Any) -> None:
+    loud, quiet = open_desk(producer="loud"), open_desk(producer="quiet")
+    for desk in (loud, quiet):
+        desk.deliver(*(b"garbage %d" % number for number in range(1_000 if desk is loud else 1)))
+        desk.deliver(
+            *(
+                body_of({**invalid(f"t{one}"), "source": desk.producer})
+                for one in range(1_001 if desk is loud else 1)
+            )
+        )
+    assert {(one["reason"], one["producer"]) for one in quiet.letters() if one["producer"] == "quiet"} == {
+        ("unreadable", "quiet"),
+        ("invalid", "quiet"),
+    }
+    assert quiet.all("SELECT producer, not_kept FROM dead_letter_group ORDER BY not_kept DESC LIMIT 1") == [
+        ("loud", 1)
+    ]
 
 
 def test_a_flood_of_invalid_events_in_one_message_does_not_multiply_its_bytes(desk: LedgerDesk) -> None:

@@ -7,62 +7,24 @@ from typing import Any
 import pytest
 
 from ledger import replays
-from ledger.acts import Doing
 from ledger.queries.dead import LetterFilter, letter
-from ledger.replay import Result, Verdict, abandon, replay
+from ledger.replay import Result
 from messages.codec import command_name
 from messages.commands import Adjust, TopUp, UpdateAccount
-from messages.publisher import event
 from messages.reasons import Reason
 from tests.breaking import BROKEN, Break, crash, mend
 from tests.builders import enterprise, limit, plan, top_up
 from tests.desk import SOURCE, LedgerDesk, array_of, body_of
-
-ALL = LetterFilter()
-DOING = Doing("replay", "ada", "mended", 7)
-
-
-def keyed(command: Any, id_: str) -> Any:
-    return event(command, source=SOURCE, id=id_)
-
-
-def broken(id_: str, amount: int = 5) -> Any:
-    return keyed(top_up(amount=amount, note=BROKEN), id_)
-
-
-def replayed(desk: LedgerDesk, chosen: LetterFilter = ALL, **how: Any) -> list[Verdict]:
-    found = replays.letters(desk.connection, chosen, limit=1_000)
-    verdicts = replay(desk.connection, found, desk.now, DOING, **how)
-    desk.connection.commit()
-    return verdicts
-
-
-def archived(desk: LedgerDesk, chosen: LetterFilter = ALL, why: str | None = "a test") -> list[Verdict]:
-    found = replays.letters(desk.connection, chosen, limit=1_000)
-    verdicts = abandon(desk.connection, found, desk.now, Doing("archive", "ada", why))
-    desk.connection.commit()
-    return verdicts
-
-
-def results(verdicts: list[Verdict]) -> list[Result]:
-    return [one.result for one in verdicts]
-
-
-def outbox(desk: LedgerDesk) -> list[tuple[str, Any]]:
-    """What is to be published, as route and JSON; taken out."""
-    import orjson
-
-    rows = desk.all("DELETE FROM outbox RETURNING id, events")
-    lines = [line.split(b" ", 2) for _, events in sorted(rows) for line in events.split(b"\n")]
-    return [(route.decode(), orjson.loads(raw)) for route, _, raw in lines]
-
-
-def states(desk: LedgerDesk) -> list[str]:
-    return [one["state"] for one in desk.letters()]
-
-
-def acts(desk: LedgerDesk) -> list[tuple[str, str, str | None, str, int | None]]:
-    return desk.all("SELECT act, who, why, result, replay FROM dead_letter_act ORDER BY id")
+from tests.ledger.lettering import (
+    acts,
+    archived,
+    broken,
+    keyed,
+    outbox,
+    replayed,
+    results,
+    states,
+)
 
 
 def test_a_crashed_command_is_applied_once_when_its_rule_is_mended(
@@ -158,7 +120,7 @@ def test_a_letter_with_another_trouble_moves_to_the_group_of_that(
     moved = desk.letters()
     assert {one["exception"] for one in moved} == {"builtins.KeyError"}
     assert not before & {one["group_id"] for one in moved}
-    assert sorted(desk.all("SELECT kept, count FROM dead_letter_group")) == [(0, 2), (2, 0)]
+    assert sorted(desk.all("SELECT kept, count FROM dead_letter_group")) == [(0, 0), (2, 2)]
     assert [said["type"] for _, said in outbox(desk)] == ["coins.DeadLetterGroupOpened.v1"]
 
 

@@ -17,14 +17,16 @@ import structlog
 
 from ledger import replays
 from ledger.acts import Doing, Done, write_down
-from ledger.dead_letters import GAVE_UP
+from ledger.dead_letters import GAVE_UP, escaped
 from ledger.replay import Letter, Result, Verdict, replay, settle_letters
 from ledger.replays import Played
 from messages.fields import parse_time
+from workers.errors import SettingsInvalid
 from workers.jobs import rows
 from workers.jobs.performing import JOB_STREAM, MAIL_STREAM
-from workers.jobs.run import RACES, Run
-from workers.producers import producers_now
+from workers.jobs.run import RACES, Run, RunLost, RunStopped, is_defect, is_outage
+from workers.producers import ProducersFile
+from workers.settings import Settings
 
 # Short enough that nobody's live command waits long for an account that is being replayed on.
 AT_ONCE = 50
@@ -35,43 +37,82 @@ ENDED_BADLY = frozenset({Result.FAILED, Result.REFUSED})
 
 log = structlog.get_logger(__name__)
 
-_RUNS = "UPDATE dead_letter SET state = 'replaying', run = %b WHERE id = %b"
-_RESOLVED = "UPDATE dead_letter SET state = 'resolved', resolved_at = %b WHERE id = %b"
+_STILL = "state IN ('waiting', 'failed again')"
+_RUNS = f"UPDATE dead_letter SET state = 'replaying', run = %b WHERE id = %b AND {_STILL}"
+_RESOLVED = f"UPDATE dead_letter SET state = 'resolved', resolved_at = %b WHERE id = %b AND {_STILL}"
+_HOLD = f"SELECT id FROM dead_letter WHERE id = %b AND {_STILL} FOR UPDATE"
 _MAIL_AGAIN = """
 UPDATE mail SET state = 'waiting', tries = 0, next_try_at = clock_timestamp(), error = NULL
 WHERE id = %b AND state = 'given up'"""
 
 
 def replay_letters(run: Run) -> str:
-    """Play what was asked for, one replay after the other."""
+    """Play what was asked for, some letters of each replay in turn: a slow one holds up no other."""
     if run.dry_run:
         return "nothing of this is tried: `coins dead replay --dry-run` says what a replay would do"
-    told = []
-    while (next_one := replays.begin_next(run.connection)) is not None:
-        told.append(f"replay {next_one.id}: {_Playing(run, next_one).play()}")
-    return "; ".join(told) or "nothing to replay"
+    producers = _producers(run.settings)
+    told: list[str] = []
+    playing: dict[int, _Playing] = {}
+    while True:
+        run.check()
+        open_ones = replays.open_ones(run.connection)
+        for id_ in open_ones:
+            if id_ not in playing and (played := replays.begin(run.connection, id_)) is not None:
+                log.info("replaying dead letters", replay=id_, total=played.total)
+                playing[id_] = _Playing(run, played, producers)
+        for id_ in playing.keys() - set(open_ones):
+            told.append(f"replay {id_}: canceled")
+            del playing[id_]
+        if not playing:
+            return "; ".join(told) or "nothing to replay"
+        id_, next_one = min(playing.items(), key=lambda one: one[1].due_at)
+        if (wait := next_one.due_at - time.monotonic()) > 0:
+            time.sleep(min(wait, LOOK_SECONDS))
+        elif (result := next_one.step()) is not None:
+            told.append(f"replay {id_}: {result}")
+            del playing[id_]
+
+
+def _producers(settings: Settings) -> ProducersFile | None:
+    """Who may send. Raises RunStopped while the file cannot be used: nothing is replayed without its rules."""
+    if settings.producers_file is None:
+        return None
+    try:
+        return ProducersFile(settings.producers_file)
+    except SettingsInvalid as error:
+        raise RunStopped(str(error)) from error
 
 
 class _Playing:
-    """One replay, from where it was."""
+    """One replay, from where it was. due_at: when its next letters are, by the monotonic clock."""
 
-    def __init__(self, run: Run, played: Played) -> None:
+    def __init__(self, run: Run, played: Played, producers: ProducersFile | None) -> None:
         self._run = run
         self._played = played
-        self._began = time.monotonic()
+        self._producers = producers
+        self._began = self.due_at = time.monotonic()
         self._done_before = played.done
         self._attempts = 0
 
-    def play(self) -> str:
-        log.info("replaying dead letters", replay=self._played.id, total=self._played.total)
-        while True:
-            self._run.check()
-            self._attempts = 0
+    def step(self) -> str | None:
+        """Some letters; how it ended, if it has. One that cannot be played is stopped, and leaves the others alone."""
+        self._attempts = 0
+        try:
             result = self._run.transact(self._portion, total=self._played.total)
-            if result is not None:
-                return result
+        except (RunLost, RunStopped):
+            raise
+        except Exception as error:
+            if is_outage(error) or is_defect(error):
+                raise
+            log.exception("replay cannot be played", replay=self._played.id)
+            why = escaped(f"stopped: {type(error).__name__}: {error}")[:500]
+            self._run.transact(lambda own: replays.end(own, self._played.id, "stopped", why))
+            return why
+        rate, now = self._played.rate, time.monotonic()
+        self.due_at = now if rate is None else self._began + (self._played.done - self._done_before) / rate
+        if result is None:
             self._run.progress(f"replay {self._played.id}: {_told(self._played)}")
-            self._wait()
+        return result
 
     def _portion(self, connection: psycopg.Connection[Any]) -> str | None:
         """Some letters; how it ended, if it has."""
@@ -110,6 +151,8 @@ class _Playing:
         if letters and played.done < played.total:
             return None
         result = _told(played)
+        if played.done < played.total:
+            result += f"; {played.total - played.done:,} were dealt with by somebody else meanwhile"
         replays.end(connection, played.id, "done", result)
         return result
 
@@ -123,24 +166,15 @@ class _Playing:
             [one for one in letters if one.reason != GAVE_UP],
             now,
             doing,
-            producers=producers_now(self._run.settings),
+            producers=self._producers.current() if self._producers is not None else None,
             even_if_newer=played.even_if_newer,
             persistent=self._attempts == RACES - 1,
         )
         again = [_run_again(connection, one, now) for one in letters if one.reason == GAVE_UP]
         settle_letters(connection, again, now)
-        write_down(connection, doing, [Done(one.letter, one.told) for one in again], now)
+        done = [Done(one.letter, one.told) for one in again if one.result is not Result.GONE]
+        write_down(connection, doing, done, now)
         return verdicts + again
-
-    def _wait(self) -> None:
-        """Until the next ones are due at the rate; not longer than a cancellation or a stop may wait to be noticed."""
-        rate = self._played.rate
-        if rate is None:
-            return
-        due = self._began + (self._played.done - self._done_before) / rate
-        while (left := due - time.monotonic()) > 0:
-            self._run.check()
-            time.sleep(min(left, LOOK_SECONDS))
 
 
 def _all_alike(before: Played, played: Played) -> str | None:
@@ -153,6 +187,8 @@ def _all_alike(before: Played, played: Played) -> str | None:
 
 def _run_again(connection: psycopg.Connection[Any], letter: Letter, now: datetime) -> Verdict:
     """What a job gave up is asked for again."""
+    if connection.execute(_HOLD, (letter.id,)).fetchone() is None:
+        return Verdict(letter.id, Result.GONE)
     if letter.stream.startswith(JOB_STREAM):
         at = parse_time(json.loads(letter.raw)["at"])
         job = letter.stream.removeprefix(JOB_STREAM)

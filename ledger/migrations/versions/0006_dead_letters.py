@@ -17,25 +17,60 @@ depends_on = None
 
 NAMES = ("account", "parent", "from_account", "to_account", "ordered_by", "reseller", "customer")
 ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-AT_ONCE = 1_000
+AT_ONCE = 200
+INDEXES = {
+    "dead_letter_run_idx": ("run", "run IS NOT NULL"),
+    "dead_letter_open_idx": ("group_id", "state IN ('waiting', 'failed again')"),
+}
+LETTERS = sa.text("""
+SELECT id, substring(raw FOR 65536), place FROM dead_letter
+WHERE id > :last AND account IS NULL ORDER BY id LIMIT :rows""")
+NAME = sa.text("""
+UPDATE dead_letter d SET account = n.account
+FROM unnest(CAST(:ids AS int8[]), CAST(:accounts AS text[])) AS n(id, account) WHERE d.id = n.id""")
+NEW_COLUMNS: tuple[sa.Column[Any], ...] = (
+    sa.Column("account", sa.Text(), comment="the first that its event names", nullable=True),
+    sa.Column("run", sa.BigInteger(), comment="of the job that is run again because of it", nullable=True),
+    sa.Column(
+        "whole",
+        sa.Boolean(),
+        server_default="true",
+        comment="a message; else one event of it",
+        nullable=False,
+    ),
+    sa.Column(
+        "verified", sa.Boolean(), server_default="false", comment="it is its producer's", nullable=False
+    ),
+    sa.Column(
+        "arrival",
+        sa.BigInteger(),
+        comment="batch and slot: orders what came in; null: of before it was counted",
+        nullable=True,
+    ),
+)
 
 
 def upgrade() -> None:
+    for column in NEW_COLUMNS:
+        op.add_column("dead_letter", column)
     op.add_column(
-        "dead_letter",
-        sa.Column("account", sa.Text(), comment="the first that its event names", nullable=True),
-    )
-    op.add_column(
-        "dead_letter",
+        "dead_letter_group",
         sa.Column(
-            "run",
-            sa.BigInteger(),
-            comment="of the job that is run again because of it",
+            "producer",
+            sa.Text(),
+            comment="of what came by somebody's own stream, and is no command",
             nullable=True,
         ),
     )
-    op.create_index(
-        "dead_letter_run_idx", "dead_letter", ["run"], postgresql_where=sa.text("run IS NOT NULL")
+    op.add_column(
+        "dead_letter_group",
+        sa.Column(
+            "not_kept",
+            sa.BigInteger(),
+            server_default="0",
+            comment="beyond the room of a group",
+            nullable=False,
+        ),
     )
     _create_acts()
     _create_replays()
@@ -44,10 +79,22 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False, comment="what was set"),
         sa.Column("subject", sa.Text(), nullable=False, comment="of what"),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("arrival", sa.BigInteger(), nullable=False, comment="of what set it, as of a dead letter"),
         sa.PrimaryKeyConstraint("kind", "subject", name=op.f("last_set_pkey")),
         postgresql_with={"fillfactor": 70},
     )
-    _name_accounts(op.get_bind())
+    # Every batch looks at the letters: what takes long is done beside them.
+    with op.get_context().autocommit_block():
+        for name, (indexed, condition) in INDEXES.items():
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            op.create_index(
+                name,
+                "dead_letter",
+                [indexed],
+                postgresql_where=sa.text(condition),
+                postgresql_concurrently=True,
+            )
+        _name_accounts(op.get_bind())
 
 
 def _create_acts() -> None:
@@ -129,22 +176,17 @@ def _create_replays() -> None:
 
 
 def _name_accounts(connection: sa.Connection) -> None:
-    """Letters that are there already can be chosen by their account, too."""
+    """Letters that are there already can be chosen by their account, too. Some at a time, each for itself."""
     last = 0
     while True:
-        rows = connection.execute(
-            sa.text("SELECT id, raw, place FROM dead_letter WHERE id > :last ORDER BY id LIMIT :rows"),
-            {"last": last, "rows": AT_ONCE},
-        ).all()
+        rows = connection.execute(LETTERS, {"last": last, "rows": AT_ONCE}).all()
         if not rows:
             return
-        for id_, raw, place in rows:
-            last = id_
-            if account := _account_of(bytes(raw), place):
-                connection.execute(
-                    sa.text("UPDATE dead_letter SET account = :account WHERE id = :id"),
-                    {"account": account, "id": id_},
-                )
+        named = [(id_, account) for id_, raw, place in rows if (account := _account_of(bytes(raw), place))]
+        last = rows[-1][0]
+        if named:
+            ids, accounts = zip(*named, strict=True)
+            connection.execute(NAME, {"ids": list(ids), "accounts": list(accounts)})
 
 
 def _account_of(raw: bytes, place: int) -> str | None:
@@ -162,6 +204,9 @@ def downgrade() -> None:
     op.drop_table("last_set")
     op.drop_table("dead_replay")
     op.drop_table("dead_letter_act")
-    op.drop_index("dead_letter_run_idx", table_name="dead_letter")
-    op.drop_column("dead_letter", "run")
-    op.drop_column("dead_letter", "account")
+    for name in INDEXES:
+        op.drop_index(name, table_name="dead_letter")
+    op.drop_column("dead_letter_group", "not_kept")
+    op.drop_column("dead_letter_group", "producer")
+    for column in reversed(NEW_COLUMNS):
+        op.drop_column("dead_letter", column.name)
