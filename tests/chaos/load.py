@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -47,9 +48,22 @@ class ProducerLoad:
         self.credit = dict.fromkeys([*self.own, self.customer], 0)
         self.holds: dict[str, int] = {}
         self.devices: list[str] = []
+        self.customer_devices: list[str] = []
+        self.garbage: Counter[bytes] = Counter()
         self.expected: list[Answer] = []
         self._decided: list[Sent] = []
         self._number = 0
+
+    @property
+    def keys(self) -> set[str]:
+        """The ids of all commands that must have been decided."""
+        return {one.event["id"] for one in self._decided}
+
+    @property
+    def receipts(self) -> int:
+        """How many are to be written: one for each recharge, and for each order that was paid."""
+        paid = ("coins.TopUp.v1", "coins.PlaceOrder.v1")
+        return sum(one.reason is None and one.event["type"] in paid for one in self._decided)
 
     def opening(self) -> list[bytes]:
         """Its accounts, and coins to begin with."""
@@ -84,7 +98,9 @@ class ProducerLoad:
 
     def _any(self) -> bytes:
         if self.random.random() < 0.03:
-            return self.random.choice(GARBAGE)
+            garbage = self.random.choice(GARBAGE)
+            self.garbage[garbage] += 1
+            return garbage
         return self._command()
 
     def _command(self) -> bytes:
@@ -146,6 +162,7 @@ class ProducerLoad:
         else:
             self.credit[self.customer] -= price
             self.credit[self.name] -= price
+            self.customer_devices.append(f"{self.name}-c-{self._number}")
         device = f"{self.name}-c-{self._number}"
         data = {"account": self.customer, "devices": [device], "price": price}
         return self._decide("DebitForDeviceOnboarding", data, reason)
@@ -261,6 +278,7 @@ class Load:
         at_once: int = 12,
         pause_seconds: float = 0.02,
         most: int = 4_000,
+        back_seconds: float = 60.0,
     ) -> None:
         print(f"seed {seed}")  # noqa: T201 - with it a failure can be run again
         self.producers = [ProducerLoad(name, seed) for name in producers]
@@ -269,6 +287,7 @@ class Load:
         self._at_once = at_once
         self._pause_seconds = pause_seconds
         self._most = most
+        self._back_seconds = back_seconds
         self._publishers = [
             Publisher(url, producer=one.name, partitions=partitions, timeout_seconds=2.0)
             for one in self.producers
@@ -315,7 +334,7 @@ class Load:
 
     def _confirm(self, producer: ProducerLoad, publisher: Publisher, bodies: list[bytes]) -> None:
         partition = partition_of(producer.name, self._partitions)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + self._back_seconds
         while True:
             try:
                 publisher.send_raw([Message(body, partition) for body in bodies])
