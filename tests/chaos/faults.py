@@ -18,6 +18,13 @@ from tests.chaos.stage import PRODUCERS, Stage, wake
 HOUR, DAY = 3_600.0, 86_400.0
 JUMPS_SECONDS = (-3 * DAY, -HOUR, -90.0, -7.0, 7.0, 90.0, HOUR, DAY, 40 * DAY)
 SMALL_FILE_BYTES = 2 << 20
+# Where the work is done, apart from the sessions for leases and heartbeats.
+WORKING = {
+    "worker": "coins worker",
+    "relay": "coins relay",
+    "jobs": "coins job",
+    "scheduler": "coins scheduler",
+}
 NOBODY = "nobody was there to be hit"
 
 
@@ -199,12 +206,15 @@ def cut_at_commit(moment: Moment) -> Play:
 
 
 def hold_up(proxy_of: Callable[[Stage], Proxy], *roles: str) -> Play:
+    """All of a role's; or, of those to the database, every other time only the ones in which batches or runs are done."""
+
     def play(stage: Stage, plan: Planned) -> str:
         role, proxy = plan.role(*roles), proxy_of(stage)
-        proxy.hold_up(role)
+        session = WORKING.get(role, "") if proxy.watched and plan.dice < 0.5 else ""
+        proxy.hold_up(role, session)
         time.sleep(plan.seconds)
-        proxy.let_through(role)
-        return role
+        proxy.let_through(role, session)
+        return session or role
 
     return play
 
@@ -277,7 +287,7 @@ KINDS = (
     Kind("connections cut: to Valkey", cut(of_edge, *ANY, PRODUCERS)),
     Kind(f"connection cut {Moment.BEFORE.value}", cut_at_commit(Moment.BEFORE), 3.0, 6.0),
     Kind(f"connection cut {Moment.AFTER.value}", cut_at_commit(Moment.AFTER), 3.0, 6.0),
-    Kind("connections held up: to PostgreSQL", hold_up(of_database, *ANY), 0.5, 8.0),
+    Kind("connections held up: to PostgreSQL", hold_up(of_database, *ANY), 0.5, 15.0),
     Kind("connections held up: to Valkey", hold_up(of_edge, *ANY, PRODUCERS), 0.5, 8.0),
     Kind("a lease runs out", lease_runs_out),
     Kind("the clock jumps", clock_jumps, 0.5, 4.0),

@@ -40,7 +40,7 @@ class Sent(NamedTuple):
 class ProducerLoad:
     """One producer: makes its commands and knows what must be answered, in order, and what every account must have."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, exports: float = 0.0) -> None:
         self.name = name
         self.random = random.Random(f"{seed}-{name}")
         self.own = [name, f"{name}-a", f"{name}-b"]
@@ -53,6 +53,7 @@ class ProducerLoad:
         self.expected: list[Answer] = []
         self._decided: list[Sent] = []
         self._number = 0
+        self._exports = exports
 
     @property
     def keys(self) -> set[str]:
@@ -64,6 +65,12 @@ class ProducerLoad:
         """How many are to be written: one for each recharge, and for each order that was paid."""
         paid = ("coins.TopUp.v1", "coins.PlaceOrder.v1")
         return sum(one.reason is None and one.event["type"] in paid for one in self._decided)
+
+    @property
+    def exports(self) -> set[str]:
+        """The ids of those that were asked for."""
+        asked = (one.event for one in self._decided if one.event["type"] == "coins.RequestExport.v1")
+        return {event["data"]["export"] for event in asked}
 
     def opening(self) -> list[bytes]:
         """Its accounts, and coins to begin with."""
@@ -104,6 +111,14 @@ class ProducerLoad:
         return self._command()
 
     def _command(self) -> bytes:
+        if self._exports and self.random.random() < self._exports:
+            return self._applied(
+                "RequestExport",
+                export=f"{self.name}-{self._number}",
+                account=self.name,
+                report="payment-methods",
+                format="csv",
+            )
         match self.random.random():
             case dice if dice < 0.10:
                 return self._again()
@@ -279,9 +294,11 @@ class Load:
         pause_seconds: float = 0.02,
         most: int = 4_000,
         back_seconds: float = 60.0,
+        exports: float = 0.0,
     ) -> None:
+        """`exports`: the share of commands that ask for one. `at_once`: messages of each producer before a pause."""
         print(f"seed {seed}")  # noqa: T201 - with it a failure can be run again
-        self.producers = [ProducerLoad(name, seed) for name in producers]
+        self.producers = [ProducerLoad(name, seed, exports) for name in producers]
         self.repeated = False
         self._partitions = partitions
         self._at_once = at_once

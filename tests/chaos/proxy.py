@@ -45,7 +45,7 @@ class Proxy:
         self.ports: dict[str, int] = {}
         self.watched = watched
         self.traps: list[Trap] = []
-        self.held_up: list[str] = []
+        self.held_up: list[tuple[str, str]] = []
         self._roles = roles
         self._lines: set[_Line] = set()
         self._loop = asyncio.new_event_loop()
@@ -76,15 +76,15 @@ class Proxy:
 
         return int(self._called(end))
 
-    def hold_up(self, whose: str) -> None:
-        """Let nothing of a role's through, either way, and close nothing."""
-        self._called(lambda: self.held_up.append(whose))
+    def hold_up(self, whose: str, session: str = "") -> None:
+        """Let nothing of a role's through, either way, and close nothing; or only of its sessions of that name."""
+        self._called(lambda: self.held_up.append((whose, session)))
         self._called(self._open_and_close)
 
-    def let_through(self, whose: str) -> None:
+    def let_through(self, whose: str, session: str = "") -> None:
         def release() -> None:
-            if whose in self.held_up:
-                self.held_up.remove(whose)
+            if (whose, session) in self.held_up:
+                self.held_up.remove((whose, session))
             self._open_and_close()
 
         self._called(release)
@@ -107,7 +107,7 @@ class Proxy:
 
     def _open_and_close(self) -> None:
         for line in self._lines:
-            line.flow(line.whose not in self.held_up)
+            line.flow(not any(line.is_of(whose, session) for whose, session in self.held_up))
 
     def _called(self, action: Callable[[], Any]) -> Any:
         async def act() -> Any:
@@ -135,7 +135,7 @@ class Proxy:
             return
         line = _Line(self, whose, (reader, writer), server)
         self._lines.add(line)
-        line.flow(whose not in self.held_up)
+        self._open_and_close()
         try:
             await line.carry()
         finally:
@@ -167,6 +167,12 @@ class _Line:
         self._flowing = asyncio.Event()
         self._frames = Frames() if proxy.watched else None
         self._sprung: Trap | None = None
+
+    def is_of(self, whose: str, session: str) -> bool:
+        """Whether it is a role's, and the session of that name if one is given."""
+        if whose != self.whose or not session:
+            return whose == self.whose
+        return self._frames is not None and f"application_name\0{session}\0".encode() in self._frames.startup
 
     def flow(self, whether: bool) -> None:
         if whether:
@@ -225,25 +231,24 @@ class Frames:
     """Whole messages of PostgreSQL's protocol, as a client sends them, out of pieces."""
 
     def __init__(self) -> None:
+        self.startup = b""
         self._rest = b""
-        self._started = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that are complete now."""
         self._rest += data
         frames, at = [], 0
         while True:
-            head = 1 if self._started else 0
+            head = 1 if self.startup else 0
             if len(self._rest) < at + head + 8 - 4 * head:
                 break
             (length,) = struct.unpack_from("!I", self._rest, at + head)
             end = at + head + length
             if len(self._rest) < end:
                 break
-            if not self._started:
-                (code,) = struct.unpack_from("!I", self._rest, at + 4)
-                self._started = code == STARTUP_CODE
             frames.append(self._rest[at:end])
+            if not self.startup and struct.unpack_from("!I", frames[-1], 4) == (STARTUP_CODE,):
+                self.startup = frames[-1]
             at = end
         self._rest = self._rest[at:]
         return frames

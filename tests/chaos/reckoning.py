@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -147,9 +148,23 @@ _LEFT = """
 SELECT 'outbox', count(*) FROM outbox
 UNION ALL SELECT 'receipt_due', count(*) FROM receipt_due
 UNION ALL SELECT 'partitions that are stopped', count(*) FROM partition WHERE stopped_at IS NOT NULL
+UNION ALL SELECT 'exports', count(*) FROM export WHERE state IN ('requested', 'running') AND why IS NULL
 UNION ALL SELECT 'runs under a lease that ran out', count(*) FROM job_run
   WHERE state = 'running' AND lease_until < clock_timestamp() - interval '20 seconds'
 UNION ALL SELECT 'runs that failed: ' || job, count(*) FROM job_run WHERE state = 'failed' GROUP BY job"""
+
+
+def demand_exports(site: Site, load: Load) -> None:
+    """Each that was asked for is whole, or waits its five minutes after a disk that was full."""
+    files = site.directory / "data" / "files"
+    found = {one[0]: one[1:] for one in site.rows("SELECT export, state, path, sha256, why FROM export")}
+    asked = {id_ for one in load.producers for id_ in one.exports}
+    assert {export for export in found if not export.startswith("nightly/")} == asked
+    for export, (state, path, sha256, why) in found.items():
+        if state == "ready" and path is not None:
+            assert hashlib.sha256((files / path).read_bytes()).hexdigest() == sha256, export
+        else:
+            assert state == "ready" or "No space left" in (why or ""), (export, state, why)
 
 
 def demand_sound_books(site: Site) -> None:

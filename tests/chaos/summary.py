@@ -52,6 +52,9 @@ def summary(
             one.answer.duplicate for name in load.producers for one in listener.of(name.name)
         ),
         "outcome events heard, published again included": len(heard),
+        "of these decided by a clock that was off": sum(
+            abs(one.came_at - one.decided_at) > 60 for one in heard
+        ),
         "longest time without an outcome": f"{longest_silence(heard):.1f} s",
         "last new outcome after the last fault": f"{last_new(load, listener) - ended_at:.1f} s",
     }

@@ -17,7 +17,12 @@ import pytest
 from tests.chaos.campaign import Campaign, schedule
 from tests.chaos.faults import KINDS
 from tests.chaos.load import Load
-from tests.chaos.reckoning import demand_all_is_well, demand_everything_came_to_rest, demand_one_outcome_each
+from tests.chaos.reckoning import (
+    demand_all_is_well,
+    demand_everything_came_to_rest,
+    demand_exports,
+    demand_one_outcome_each,
+)
 from tests.chaos.stage import PRODUCERS, Stage, stage
 from tests.chaos.summary import summary
 from tests.system.listening import Listener
@@ -60,7 +65,13 @@ def test_whatever_fails_in_whatever_order_every_command_has_one_outcome(played_o
     with Listener(site.edge_url, NAMES) as listener:
         try:
             with Load(
-                edge_url, seed=seed, producers=NAMES, partitions=site.partitions, at_once=6, most=2_000
+                edge_url,
+                seed=seed,
+                producers=NAMES,
+                partitions=site.partitions,
+                at_once=6,
+                most=2_000,
+                exports=0.005,
             ) as load:
                 until(lambda: len(listener.heard) > 200, 30, played_on.keeper.logs)
                 campaign.play()
@@ -72,6 +83,7 @@ def test_whatever_fails_in_whatever_order_every_command_has_one_outcome(played_o
             )
             demand_one_outcome_each(site, load, listener)
             demand_everything_came_to_rest(site, load, played_on.keeper.everybody(), played_on.keeper.logs)
+            demand_exports(site, load)
             assert played_on.keeper.surprises == []
         except BaseException:
             print(f"\nCOINS_CHAOS_SEED={seed} COINS_CHAOS_FAULTS={FAULTS}: what was played")  # noqa: T201
