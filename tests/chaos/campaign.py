@@ -45,29 +45,38 @@ class Campaign:
     told: list[str] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
     seconds: float = 0.0
+    _again: list[Planned] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _began: float = 0.0
     _room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
 
     def play(self) -> None:
         """Play all of it, and undo what is left of it. Raises what a fault stumbled over: that is a defect of the test."""
         self._began = time.monotonic()
-        threads = []
         try:
-            for plan in self.plans:
-                time.sleep(plan.after_seconds)
-                self._room.acquire()
-                thread = threading.Thread(target=self._play, args=(plan,), name="fault", daemon=True)
-                threads.append(thread)
-                thread.start()
-                if self.failures:
-                    break
+            self._play_all(self.plans)
+            # What has hit nobody, because nobody was there at that moment, is played once more.
+            self._play_all(tuple(self._again))
         finally:
-            for thread in threads:
-                thread.join(60)
             self.stage.calm()
             self.seconds = time.monotonic() - self._began
         if self.failures:
             raise self.failures[0]
+
+    def _play_all(self, plans: Sequence[Planned]) -> None:
+        threads = []
+        try:
+            for plan in plans:
+                time.sleep(plan.after_seconds)
+                self._room.acquire()
+                if self.failures:
+                    break
+                thread = threading.Thread(target=self._play, args=(plan,), name="fault", daemon=True)
+                threads.append(thread)
+                thread.start()
+        finally:
+            for thread in threads:
+                thread.join(60)
 
     def _play(self, plan: Planned) -> None:
         began = time.monotonic() - self._began
@@ -83,9 +92,14 @@ class Campaign:
         self.told.append(f"{began:7.1f} s  #{plan.number:<3} {plan.kind} ({plan.seconds:.1f} s): {said}")
 
     def _count(self, plan: Planned, said: str) -> None:
+        with self._lock:
+            self._note(plan, said)
+
+    def _note(self, plan: Planned, said: str) -> None:
         if said.startswith("skipped"):
             self.skipped.add(f"{plan.kind}: {said}")
         elif said.startswith(NOBODY):
             self.missed[plan.kind] += 1
+            self._again.append(plan)
         else:
             self.played[plan.kind] += 1

@@ -45,7 +45,7 @@ class Proxy:
         self.ports: dict[str, int] = {}
         self.watched = watched
         self.traps: list[Trap] = []
-        self.held_up: list[tuple[str, str]] = []
+        self.held_up: list[str] = []
         self._roles = roles
         self._lines: set[_Line] = set()
         self._loop = asyncio.new_event_loop()
@@ -77,14 +77,28 @@ class Proxy:
         return int(self._called(end))
 
     def hold_up(self, whose: str, session: str = "") -> None:
-        """Let nothing of a role's through, either way, and close nothing; or only of its sessions of that name."""
-        self._called(lambda: self.held_up.append((whose, session)))
-        self._called(self._open_and_close)
+        """Let nothing of a role's through, either way, and close nothing.
+
+        With a name only of the sessions of that name that are there already: whoever connects anew comes through.
+        """
+
+        def hold() -> None:
+            if session:
+                for line in self._lines:
+                    line.stuck = line.stuck or (line.whose == whose and line.named(session))
+            else:
+                self.held_up.append(whose)
+            self._open_and_close()
+
+        self._called(hold)
 
     def let_through(self, whose: str, session: str = "") -> None:
         def release() -> None:
-            if (whose, session) in self.held_up:
-                self.held_up.remove((whose, session))
+            if session:
+                for line in self._lines:
+                    line.stuck = line.stuck and not (line.whose == whose and line.named(session))
+            elif whose in self.held_up:
+                self.held_up.remove(whose)
             self._open_and_close()
 
         self._called(release)
@@ -101,13 +115,15 @@ class Proxy:
         def release() -> None:
             self.traps.clear()
             self.held_up.clear()
+            for line in self._lines:
+                line.stuck = False
             self._open_and_close()
 
         self._called(release)
 
     def _open_and_close(self) -> None:
         for line in self._lines:
-            line.flow(not any(line.is_of(whose, session) for whose, session in self.held_up))
+            line.flow(not line.stuck and line.whose not in self.held_up)
 
     def _called(self, action: Callable[[], Any]) -> Any:
         async def act() -> Any:
@@ -162,16 +178,15 @@ class _Line:
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
         self.whose = whose
+        self.stuck = False
         self._proxy = proxy
         self._client, self._server = client, server
         self._flowing = asyncio.Event()
         self._frames = Frames() if proxy.watched else None
         self._sprung: Trap | None = None
 
-    def is_of(self, whose: str, session: str) -> bool:
-        """Whether it is a role's, and the session of that name if one is given."""
-        if whose != self.whose or not session:
-            return whose == self.whose
+    def named(self, session: str) -> bool:
+        """Whether it is a session of PostgreSQL that calls itself so."""
         return self._frames is not None and f"application_name\0{session}\0".encode() in self._frames.startup
 
     def flow(self, whether: bool) -> None:

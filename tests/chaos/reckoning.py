@@ -139,6 +139,8 @@ def demand_everything_came_to_rest(
         return left + [f"{n} entries left in {key!r}" for key, n in lengths.items() if n]
 
     until(lambda: not stuck(), REST_SECONDS, lambda: "\n".join([*stuck(), logs()]))
+    ahead = "SELECT job, at FROM job_run WHERE at > clock_timestamp() + interval '2 minutes'"
+    assert site.rows(ahead) == [], "by a clock that was ahead of the database's"
     gaps = "SELECT top, year FROM receipt GROUP BY 1, 2 HAVING count(*) <> max(seq) OR min(seq) <> 1"
     assert site.rows(gaps) == []
     assert site.value("SELECT count(*) FROM receipt") == sum(one.receipts for one in load.producers)

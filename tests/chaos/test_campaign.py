@@ -57,9 +57,9 @@ def played_on() -> Iterator[Stage]:
 @pytest.mark.timeout(300 + 30 * FAULTS)
 def test_whatever_fails_in_whatever_order_every_command_has_one_outcome(played_on: Stage, seed: int) -> None:
     if LONG:
-        plans = schedule(seed, FAULTS, pause_seconds=3.5)
+        plans = schedule(seed, FAULTS, pause_seconds=4.5)
     else:
-        plans = schedule(seed, len(KINDS), pause_seconds=0.9, longest_seconds=4.5)
+        plans = schedule(seed, len(KINDS), pause_seconds=0.8, longest_seconds=4.0)
     site, campaign = played_on.site, Campaign(played_on, plans)
     edge_url = f"redis://127.0.0.1:{played_on.edge.ports[PRODUCERS]}/0"
     with Listener(site.edge_url, NAMES) as listener:
@@ -89,4 +89,5 @@ def test_whatever_fails_in_whatever_order_every_command_has_one_outcome(played_o
             print(f"\nCOINS_CHAOS_SEED={seed} COINS_CHAOS_FAULTS={FAULTS}: what was played")  # noqa: T201
             print("\n".join([*campaign.told, played_on.keeper.logs()]))  # noqa: T201
             raise
+    print("\n".join(campaign.told))  # noqa: T201
     print(summary(seed, campaign, load, listener, played_on.keeper, ended_at))  # noqa: T201
