@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 
 BALLAST = ".ballast"
+LIMITS = shutil.which("prlimit")  # of util-linux
 PORTIONS_BYTES = (16 << 20, 1 << 20, 64 << 10, 4 << 10)
 NO_LIMIT = "unlimited"
 
@@ -73,7 +75,7 @@ def limit_files(pids: Iterable[int], size_bytes: int | None) -> None:
             process = psutil.Process(pid)
             # As the process' own user: not even root may always change the limits of another's.
             done = subprocess.run(
-                ["prlimit", f"--pid={pid}", f"--fsize={soft}:{NO_LIMIT}"],
+                [LIMITS or "prlimit", f"--pid={pid}", f"--fsize={soft}:{NO_LIMIT}"],
                 user=process.uids().real,
                 group=process.gids().real,
                 extra_groups=[] if os.geteuid() == 0 else None,

@@ -14,7 +14,7 @@ import pytest
 from deploy.embedded import EmbeddedPostgres, short_address
 from tests.chaos.campaign import schedule
 from tests.chaos.clocks import Clock
-from tests.chaos.disks import family, limit_files, small_disk
+from tests.chaos.disks import LIMITS, family, limit_files, small_disk
 from tests.chaos.faults import KINDS
 from tests.chaos.proxy import Moment, Proxy, Trap
 from tests.system.site import until
@@ -133,6 +133,7 @@ def test_a_full_disk_takes_nothing_and_a_freed_one_does(tmp_path: Path) -> None:
         (disk.path / "file").write_bytes(bytes(8_192))
 
 
+@pytest.mark.skipif(LIMITS is None, reason="there is no prlimit here")
 def test_a_server_whose_files_may_not_grow_refuses_what_it_cannot_write(tmp_path: Path) -> None:
     postgres = EmbeddedPostgres(tmp_path / "limited", durable=False)
     postgres.start()
