@@ -195,14 +195,16 @@ def cut(proxy_of: Callable[[Stage], Proxy], *roles: str) -> Play:
     return play
 
 
-def cut_at_commit(moment: Moment) -> Play:
+def cut_exactly(proxy_of: Callable[[Stage], Proxy], moment: Moment, *roles: str) -> Play:
+    """Of a role, whoever is the next to commit, or to publish."""
+
     def play(stage: Stage, plan: Planned) -> str:
-        role = plan.role("worker", "worker", "worker", "jobs")
+        role, proxy = plan.role(*roles), proxy_of(stage)
         trap = Trap(role, moment)
-        stage.database.set_trap(trap)
+        proxy.set_trap(trap)
         sprung = trap.sprung.wait(plan.seconds)
-        stage.database.take_away(trap)
-        return role if sprung else f"{NOBODY}: no {role} has committed for {plan.seconds:.1f} s"
+        proxy.take_away(trap)
+        return role if sprung else f"{NOBODY}: none of {role} did so for {plan.seconds:.1f} s"
 
     return play
 
@@ -212,7 +214,7 @@ def hold_up(proxy_of: Callable[[Stage], Proxy], *roles: str) -> Play:
 
     def play(stage: Stage, plan: Planned) -> str:
         role, proxy = plan.role(*roles), proxy_of(stage)
-        session = WORKING.get(role, "") if proxy.watched and plan.dice < 0.5 else ""
+        session = WORKING.get(role, "") if proxy.postgres and plan.dice < 0.5 else ""
         proxy.hold_up(role, session)
         time.sleep(plan.seconds)
         proxy.let_through(role, session)
@@ -254,6 +256,7 @@ def of_edge(stage: Stage) -> Proxy:
 
 
 ANY = ("worker", "worker", "relay", "jobs", "scheduler")
+COMMIT = ("worker", "worker", "worker", "jobs")
 KINDS = (
     Kind("kill -9: command worker", kill("worker")),
     Kind("kill -9: relay", kill("relay")),
@@ -287,8 +290,29 @@ KINDS = (
     Kind("no file may grow: Valkey", no_file_may_grow(lambda stage: stage.valkey, 1), 0.5, 3.0),
     Kind("connections cut: to PostgreSQL", cut(of_database, *ANY)),
     Kind("connections cut: to Valkey", cut(of_edge, *ANY, PRODUCERS)),
-    Kind(f"connection cut {Moment.BEFORE.value}", cut_at_commit(Moment.BEFORE), 8.0, 15.0),
-    Kind(f"connection cut {Moment.AFTER.value}", cut_at_commit(Moment.AFTER), 8.0, 15.0),
+    Kind("COMMIT cut before the server got it", cut_exactly(of_database, Moment.BEFORE, *COMMIT), 4.0, 15.0),
+    Kind(
+        "COMMIT cut after it was done, before its client heard so",
+        cut_exactly(of_database, Moment.AFTER, *COMMIT),
+        8.0,
+        15.0,
+    ),
+    Kind("events cut before the server got them", cut_exactly(of_edge, Moment.BEFORE, "relay"), 4.0, 15.0),
+    Kind(
+        "events cut after the server got them, before it could say so",
+        cut_exactly(of_edge, Moment.AFTER, "relay"),
+        8.0,
+        15.0,
+    ),
+    Kind(
+        "commands cut before the server got them", cut_exactly(of_edge, Moment.BEFORE, PRODUCERS), 8.0, 15.0
+    ),
+    Kind(
+        "commands cut after the server got them, before it could say so",
+        cut_exactly(of_edge, Moment.AFTER, PRODUCERS),
+        8.0,
+        15.0,
+    ),
     Kind("connections held up: to PostgreSQL", hold_up(of_database, *ANY), 0.5, 15.0),
     Kind("connections held up: to Valkey", hold_up(of_edge, *ANY, PRODUCERS), 0.5, 8.0),
     Kind("a lease runs out", lease_runs_out),

@@ -1,4 +1,6 @@
-"""Between the product's processes and a server: connections can be cut, held up, or cut exactly at a COMMIT.
+"""Between the product's processes and a server: connections can be cut, held up, or cut exactly at what matters.
+
+That is a COMMIT on its way to PostgreSQL, and commands or events on their way into Valkey's streams.
 
 A port for each role, so that one can be hit without the others. It speaks TCP to the clients and the server's own socket on
 the other side. Nothing is changed on the way: what a server says to a cut client is lost, as it is on a network.
@@ -21,15 +23,15 @@ STARTUP_CODE = 3 << 16  # protocol 3.0; what comes before it (a request for encr
 
 
 class Moment(Enum):
-    """When a connection is cut that commits."""
+    """When a connection is cut that commits or publishes."""
 
-    BEFORE = "before its COMMIT reached the server"
-    AFTER = "after its COMMIT was done, before it heard so"
+    BEFORE = "before it reached the server"
+    AFTER = "after it was done, before the client heard so"
 
 
 @dataclass
 class Trap:
-    """Waits for somebody's next COMMIT."""
+    """Waits for what somebody commits or publishes next."""
 
     whose: str
     moment: Moment
@@ -39,11 +41,11 @@ class Trap:
 class Proxy:
     """Usable with `with`; all of it may be called from any thread."""
 
-    def __init__(self, upstream: Path, roles: Sequence[str], *, watched: bool = False) -> None:
-        """`watched`: the traffic is PostgreSQL's, and COMMITs are looked for."""
+    def __init__(self, upstream: Path, roles: Sequence[str], *, postgres: bool = False) -> None:
+        """`postgres`: the traffic is PostgreSQL's, else Valkey's."""
         self.upstream = upstream
         self.ports: dict[str, int] = {}
-        self.watched = watched
+        self.postgres = postgres
         self.traps: list[Trap] = []
         self.held_up: list[str] = []
         self._roles = roles
@@ -182,7 +184,7 @@ class _Line:
         self._proxy = proxy
         self._client, self._server = client, server
         self._flowing = asyncio.Event()
-        self._frames = Frames() if proxy.watched else None
+        self._frames = Frames() if proxy.postgres else None
         self._sprung: Trap | None = None
 
     def named(self, session: str) -> bool:
@@ -212,15 +214,13 @@ class _Line:
         with contextlib.suppress(ConnectionError):
             while data := await self._client[0].read(READ_BYTES):
                 await self._flowing.wait()
-                if self._frames is not None:
-                    frames = self._frames.feed(data)
-                    trap = self._trapped(frames)
-                    if trap is not None and trap.moment is Moment.BEFORE:
-                        trap.sprung.set()
-                        return
-                    self._sprung = self._sprung or trap
-                    data = b"".join(frames)
-                self._server[1].write(data)
+                messages = [data] if self._frames is None else self._frames.feed(data)
+                trap = self._trapped(messages)
+                if trap is not None and trap.moment is Moment.BEFORE:
+                    trap.sprung.set()
+                    return
+                self._sprung = self._sprung or trap
+                self._server[1].write(b"".join(messages))
                 await self._server[1].drain()
 
     async def _back(self) -> None:
@@ -233,8 +233,9 @@ class _Line:
                 self._client[1].write(data)
                 await self._client[1].drain()
 
-    def _trapped(self, frames: list[bytes]) -> Trap | None:
-        if not self._proxy.traps or not any(map(commits, frames)):
+    def _trapped(self, messages: list[bytes]) -> Trap | None:
+        matters = publishes if self._frames is None else commits
+        if not self._proxy.traps or not any(map(matters, messages)):
             return None
         found = next((one for one in self._proxy.traps if one.whose == self.whose), None)
         if found is not None:
@@ -279,3 +280,8 @@ def commits(frame: bytes) -> bool:
         case _:
             return False
     return text[:6].upper() == b"COMMIT"
+
+
+def publishes(data: bytes) -> bool:
+    """Whether it is, or begins, what goes into a stream: a producer's commands, or a call of a script of ours."""
+    return b"XADD" in data or b"EVALSHA" in data

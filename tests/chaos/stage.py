@@ -143,7 +143,7 @@ def stage(directory: Path, *, events_keep: int) -> Iterator[Stage]:
         clock.announce(stack.enter_context(pytest.MonkeyPatch.context()))
         roles = [*VERBS, PRODUCERS]
         sockets = [short_address(one.data_dir) / one.name for one in (both.postgres, both.valkey)]
-        database = stack.enter_context(Proxy(sockets[0] / ".s.PGSQL.5432", roles, watched=True))
+        database = stack.enter_context(Proxy(sockets[0] / ".s.PGSQL.5432", roles, postgres=True))
         edge = stack.enter_context(Proxy(sockets[1] / "valkey.sock", roles))
         site = stack.enter_context(site_on(both, disks["files"].path / "site", partitions=PARTITIONS))
         keeper = Keeper(site, database, edge, ROLES, [both.postgres, both.valkey], events_keep)

@@ -59,7 +59,7 @@ def test_whatever_fails_in_whatever_order_every_command_has_one_outcome(played_o
     if LONG:
         plans = schedule(seed, FAULTS, pause_seconds=4.5)
     else:
-        plans = schedule(seed, len(KINDS), pause_seconds=0.8, longest_seconds=4.0)
+        plans = schedule(seed, len(KINDS), pause_seconds=0.65, longest_seconds=4.0)
     site, campaign = played_on.site, Campaign(played_on, plans)
     edge_url = f"redis://127.0.0.1:{played_on.edge.ports[PRODUCERS]}/0"
     with Listener(site.edge_url, NAMES) as listener:

@@ -29,7 +29,7 @@ def site(open_site: Callable[[int], Site]) -> Site:
 @pytest.fixture
 def database(site: Site) -> Iterator[Proxy]:
     socket = short_address(site.servers.postgres.data_dir) / "postgres" / ".s.PGSQL.5432"
-    with Proxy(socket, ["worker"], watched=True) as made:
+    with Proxy(socket, ["worker"], postgres=True) as made:
         yield made
         site.end()
 

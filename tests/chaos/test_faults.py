@@ -25,7 +25,7 @@ NOW = "import datetime, time; from datetime import UTC; print(time.time(), datet
 @pytest.fixture
 def proxy(embedded_postgres: EmbeddedPostgres) -> Iterator[Proxy]:
     socket = short_address(embedded_postgres.data_dir) / "postgres" / ".s.PGSQL.5432"
-    with Proxy(socket, ["worker", "relay"], watched=True) as made:
+    with Proxy(socket, ["worker", "relay"], postgres=True) as made:
         yield made
 
 
