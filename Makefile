@@ -6,7 +6,9 @@ INSTALLED := $(VENV)/.installed
 # A worker a core, each with servers of its own; the tests of a file stay together, and share what they set up.
 TESTS := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: install demo test check bench format lock clean
+FAULTS := $(or $(COINS_CHAOS_FAULTS),200)
+
+.PHONY: install demo test check chaos bench format lock clean
 
 install: $(INSTALLED)
 
@@ -22,6 +24,10 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(TESTS)
+
+# Hundreds of faults at random, a quarter of an hour. COINS_CHAOS_SEED plays the schedule of a seed again.
+chaos: $(INSTALLED)
+	COINS_CHAOS_FAULTS=$(FAULTS) $(BIN)/pytest -s tests/chaos/test_campaign.py
 
 bench: $(INSTALLED)
 	$(BIN)/coins bench

@@ -34,6 +34,7 @@ class CoinsBroker(RedisBroker):
         self._owner = owner
         self._producers = producers
         self._started_at = datetime.now(UTC)
+        self._partitions: list[PartitionConsumer] = []
 
     def declare_queue(self, queue_name: str) -> None:
         """Command queues have no delay queue: what the edge delivers is due."""
@@ -49,7 +50,7 @@ class CoinsBroker(RedisBroker):
         if found is None:
             return super().consume(queue_name, prefetch, timeout)
         settings = self._settings
-        return PartitionConsumer(
+        consumer = PartitionConsumer(
             queue_name=queue_name,
             reader=StreamReader(
                 settings.edge,
@@ -64,3 +65,9 @@ class CoinsBroker(RedisBroker):
             keep_seconds=settings.commands_keep,
             producers=self._producers,
         )
+        self._partitions = [*(one for one in self._partitions if not one.closed), consumer]
+        return consumer
+
+    def hangs(self) -> bool:
+        """Whether a batch of ours has been in hand for so long that others should not leave us our share."""
+        return any(one.hangs() for one in self._partitions)

@@ -110,6 +110,7 @@ def run(settings: Settings) -> None:
     connect(settings.edge).close()  # a URL that is none is no reason to wait
     with Process("worker", settings.database, partitions=settings.partitions) as process:
         broker = CoinsBroker(settings, owner=process.name, producers=producers)
+        process.hangs = broker.hangs
         connections = Connections(settings.database)
         declare(broker, connections)
         worker = dramatiq.Worker(broker, worker_threads=min(settings.partitions, 4), worker_timeout=100)

@@ -33,6 +33,8 @@ RENEW_SECONDS = 1.0
 TRIM_SECONDS = 0.25
 KEPT_TRIM_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 5.0
+# A batch takes a fraction of a second. One that is in hand this long waits for a database that does not answer.
+HANGS_AFTER_SECONDS = 6.0
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +76,8 @@ class PartitionConsumer(Consumer):
         self._epoch: int | None = None
         self._ahead = Ahead()
         self._in_flight: EdgeBatch | None = None
+        self._sent_at = 0.0
+        self.closed = False
         self._finished = threading.Event()
         self._renewed_at = 0.0
         self._to_trim: dict[str, str] = {}
@@ -96,7 +100,12 @@ class PartitionConsumer(Consumer):
     def requeue(self, messages: Any) -> None:
         """Nothing to do: what was not committed is still on the edge."""
 
+    def hangs(self) -> bool:
+        """Whether the batch in hand has been there for very long. May be asked from any thread."""
+        return self._in_flight is not None and time.monotonic() - self._sent_at > HANGS_AFTER_SECONDS
+
     def close(self) -> None:
+        self.closed = True
         self._reader.close()
         if self._connection is not None:
             try:
@@ -185,6 +194,7 @@ class PartitionConsumer(Consumer):
         assert self._lease is not None
         batch = EdgeBatch(Batch(self._lease.partition, self._epoch, moves, deliveries))
         self._finished.clear()
+        self._sent_at = time.monotonic()
         self._in_flight = batch
         return MessageProxy(
             dramatiq.Message(

@@ -40,6 +40,8 @@ class Process:
         self.name = f"{role}@{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self.stopping = threading.Event()
         self.state = "starting"
+        # Asked before each heartbeat: a process that hangs is gone for everybody else.
+        self.hangs: Callable[[], bool] = lambda: False
         self._url = database_url
         self._partitions = partitions
         self._heartbeat = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -104,6 +106,8 @@ class Process:
     def _beat(self) -> None:
         connection: psycopg.Connection[Any] | None = None
         while not self.wait(HEARTBEAT_SECONDS):
+            if self.hangs():
+                continue
             try:
                 if connection is None:
                     connection = connect(

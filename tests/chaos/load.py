@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class Sent(NamedTuple):
 class ProducerLoad:
     """One producer: makes its commands and knows what must be answered, in order, and what every account must have."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, exports: float = 0.0) -> None:
         self.name = name
         self.random = random.Random(f"{seed}-{name}")
         self.own = [name, f"{name}-a", f"{name}-b"]
@@ -47,9 +48,29 @@ class ProducerLoad:
         self.credit = dict.fromkeys([*self.own, self.customer], 0)
         self.holds: dict[str, int] = {}
         self.devices: list[str] = []
+        self.customer_devices: list[str] = []
+        self.garbage: Counter[bytes] = Counter()
         self.expected: list[Answer] = []
         self._decided: list[Sent] = []
         self._number = 0
+        self._exports = exports
+
+    @property
+    def keys(self) -> set[str]:
+        """The ids of all commands that must have been decided."""
+        return {one.event["id"] for one in self._decided}
+
+    @property
+    def receipts(self) -> int:
+        """How many are to be written: one for each recharge, and for each order that was paid."""
+        paid = ("coins.TopUp.v1", "coins.PlaceOrder.v1")
+        return sum(one.reason is None and one.event["type"] in paid for one in self._decided)
+
+    @property
+    def exports(self) -> set[str]:
+        """The ids of those that were asked for."""
+        asked = (one.event for one in self._decided if one.event["type"] == "coins.RequestExport.v1")
+        return {event["data"]["export"] for event in asked}
 
     def opening(self) -> list[bytes]:
         """Its accounts, and coins to begin with."""
@@ -84,10 +105,20 @@ class ProducerLoad:
 
     def _any(self) -> bytes:
         if self.random.random() < 0.03:
-            return self.random.choice(GARBAGE)
+            garbage = self.random.choice(GARBAGE)
+            self.garbage[garbage] += 1
+            return garbage
         return self._command()
 
     def _command(self) -> bytes:
+        if self._exports and self.random.random() < self._exports:
+            return self._applied(
+                "RequestExport",
+                export=f"{self.name}-{self._number}",
+                account=self.name,
+                report="payment-methods",
+                format="csv",
+            )
         match self.random.random():
             case dice if dice < 0.10:
                 return self._again()
@@ -146,6 +177,7 @@ class ProducerLoad:
         else:
             self.credit[self.customer] -= price
             self.credit[self.name] -= price
+            self.customer_devices.append(f"{self.name}-c-{self._number}")
         device = f"{self.name}-c-{self._number}"
         data = {"account": self.customer, "devices": [device], "price": price}
         return self._decide("DebitForDeviceOnboarding", data, reason)
@@ -261,14 +293,18 @@ class Load:
         at_once: int = 12,
         pause_seconds: float = 0.02,
         most: int = 4_000,
+        back_seconds: float = 60.0,
+        exports: float = 0.0,
     ) -> None:
+        """`exports`: the share of commands that ask for one. `at_once`: messages of each producer before a pause."""
         print(f"seed {seed}")  # noqa: T201 - with it a failure can be run again
-        self.producers = [ProducerLoad(name, seed) for name in producers]
+        self.producers = [ProducerLoad(name, seed, exports) for name in producers]
         self.repeated = False
         self._partitions = partitions
         self._at_once = at_once
         self._pause_seconds = pause_seconds
         self._most = most
+        self._back_seconds = back_seconds
         self._publishers = [
             Publisher(url, producer=one.name, partitions=partitions, timeout_seconds=2.0)
             for one in self.producers
@@ -315,7 +351,7 @@ class Load:
 
     def _confirm(self, producer: ProducerLoad, publisher: Publisher, bodies: list[bytes]) -> None:
         partition = partition_of(producer.name, self._partitions)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + self._back_seconds
         while True:
             try:
                 publisher.send_raw([Message(body, partition) for body in bodies])

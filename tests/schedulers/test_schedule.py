@@ -139,6 +139,17 @@ def test_what_people_have_run_is_no_reason_to_skip_what_was_due(database_url: st
         assert make_up(connection, NOON + timedelta(minutes=5)) == ["billing-cycle"]
 
 
+def test_a_scheduler_whose_clock_is_far_ahead_asks_by_the_databases(database_url: str) -> None:
+    """Else a month would be billed that is not over; a clock that is a little ahead is every second one."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        now = datetime.now(UTC)
+        ask_scheduled(connection, "bills", now + timedelta(days=40))
+        ask_scheduled(connection, "runway", now + timedelta(seconds=5))
+        asked = dict(connection.execute("SELECT job, at FROM job_run").fetchall())
+    assert now - timedelta(minutes=1) < asked["bills"] < now + timedelta(minutes=1)
+    assert asked["runway"] == now + timedelta(seconds=5)
+
+
 def test_the_table_is_listed_with_what_comes_and_what_was_last(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         run(connection, "billing-cycle", NOON)

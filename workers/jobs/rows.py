@@ -15,11 +15,15 @@ from workers.jobs.run import LEASE_SECONDS
 TRIES = 5
 RING_AGAIN_SECONDS = 5
 LONGEST_PAUSE_SECONDS = 300
+# Of two clocks one is always a little ahead: a run of midnight is to stay one of midnight.
+AHEAD_SECONDS = 60
 
-# One that waits already will see what this one would have seen.
-_ASK_SCHEDULED = """
+# One that waits already will see what this one would have seen. A scheduler whose clock is far ahead asks by the database's:
+# nobody is to be billed for a month that is not over, or charged for a cycle that has not come.
+_ASK_SCHEDULED = f"""
 INSERT INTO job_run (job, at, asked_by)
-SELECT %(job)s, %(at)s, 'scheduler'
+SELECT %(job)s, CASE WHEN %(at)s > clock_timestamp() + interval '{AHEAD_SECONDS} seconds'
+  THEN clock_timestamp() ELSE %(at)s END, 'scheduler'
 WHERE NOT EXISTS (SELECT FROM job_run WHERE job = %(job)s AND state = 'waiting')
 ON CONFLICT (job, at) WHERE asked_by = 'scheduler' DO NOTHING
 RETURNING id"""
