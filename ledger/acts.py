@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 
-from ledger.dead_letters import CRASHED, escaped
+from ledger.dead_letters import escaped
 from ledger.queries.dead import LetterFilter, conditions_of
-
-if TYPE_CHECKING:
-    from ledger.replay import Letter
 
 
 class Doing(NamedTuple):
@@ -44,9 +41,6 @@ LEFT JOIN command c ON c.source = d.source AND c.id = d.command_id
 WHERE {conditions}"""
 _RESTORE = """
 UPDATE dead_letter SET state = 'waiting', resolved_at = NULL WHERE id = ANY(%s::int8[]) AND state = 'archived'"""
-_RESOLVE = """
-UPDATE dead_letter SET state = 'resolved', resolved_at = %s
-WHERE id = %s AND state IN ('waiting', 'failed again')"""
 
 
 def restore(
@@ -59,26 +53,6 @@ def restore(
     connection.execute(_RESTORE, (free,))
     write_down(connection, doing, [Done(letter, "waits again") for letter in free], now)
     return len(free), len(found) - len(free)
-
-
-def edited(
-    connection: psycopg.Connection[Any],
-    letter: Letter,
-    done: Done,
-    doing: Doing,
-    now: datetime,
-    *,
-    applied: bool,
-) -> bool:
-    """A message that was made of the letter was decided. Whether the letter goes on waiting.
-
-    Where the new one was applied, nothing is to come of the letter any more, unless its own key is still to be decided.
-    """
-    write_down(connection, doing, [done], now)
-    if not applied or letter.reason == CRASHED:
-        return True
-    connection.execute(_RESOLVE, (now, letter.id))
-    return False
 
 
 def write_down(

@@ -6,7 +6,6 @@ asked for. Of batches that were archived elsewhere the messages are gone, and no
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from itertools import groupby
@@ -52,20 +51,12 @@ LEFT JOIN (
 ) posted ON posted.transaction = c.transaction
 ORDER BY c.batch"""
 
-# What is not genuine, and what crashed, was not decided. Where not all that is not genuine was kept, nothing can be said of
-# what has no key.
+# What crashed was not decided. (Of what is not genuine no message is kept.)
 _FORGOTTEN = """
 SELECT k.source || ' ' || k.id
-FROM unnest(%s::text[], %s::text[], %s::bytea[]) k(source, id, digest)
+FROM unnest(%s::text[], %s::text[]) k(source, id)
 WHERE NOT EXISTS (SELECT FROM command c WHERE c.source = k.source AND c.id = k.id)
-  AND NOT EXISTS (SELECT FROM dead_letter d WHERE d.source = k.source AND d.command_id = k.id)
-  AND NOT EXISTS (
-    SELECT FROM dead_letter d JOIN dead_letter_group g ON g.id = d.group_id
-    WHERE g.reason = 'unauthenticated' AND sha256(d.raw) = k.digest)
-  AND NOT EXISTS (
-    SELECT FROM dead_letter_group g
-    WHERE g.reason = 'unauthenticated'
-      AND g.count > (SELECT coalesce(sum(d.count), 0) FROM dead_letter d WHERE d.group_id = g.id))"""
+  AND NOT EXISTS (SELECT FROM dead_letter d WHERE d.source = k.source AND d.command_id = k.id)"""
 
 
 # Of a hold that is open: what was placed, as far as its message is still here, less what was captured.
@@ -98,7 +89,7 @@ _Key = tuple[str, str]
 
 def differing(connection: psycopg.Connection[Any]) -> Iterator[Differing]:
     """Every command that was not decided as its message says, and every message without its key, in the order of arrival."""
-    waiting: list[tuple[str, str, bytes]] = []
+    waiting: list[_Key] = []
     holds = _Holds(dict(connection.execute(_OPEN_HOLDS).fetchall()))
     with connection.cursor("decided") as decided, connection.cursor("messages") as messages:
         decided.itersize, messages.itersize = _COMMANDS_AT_ONCE, _BATCHES_AT_ONCE
@@ -147,12 +138,11 @@ class _Held:
     def __init__(self, index: list[list[Any]], bodies: bytes) -> None:
         self.by_place: dict[tuple[int, int], Decoded] = {}
         self.by_key: dict[_Key, Decoded] = {}
-        self.digests: dict[_Key, bytes] = {}
+        self.undecided: set[_Key] = set()
         begin = 0
         for number, (_, _, producer, length, *_) in enumerate(index):
             body = bodies[begin : begin + length]
             begin += length
-            digest = b""
             for part in decode(body):
                 if isinstance(part, Decoded):
                     key = (part.event.source, part.event.id)
@@ -160,12 +150,11 @@ class _Held:
                     self.by_key.setdefault(key, part)
                     # What came in under another producer's key was not decided under it.
                     if producer is None or producer == part.event.source.partition("/")[0]:
-                        digest = digest or hashlib.sha256(body).digest()
-                        self.digests.setdefault(key, digest)
+                        self.undecided.add(key)
 
     def compared(self, row: _Row, holds: _Holds) -> Iterator[Differing]:
         key = (row.source, row.id)
-        self.digests.pop(key, None)
+        self.undecided.discard(key)
         part = self.by_place.get((row.delivery, row.place))
         if part is None or (part.event.source, part.event.id) != key:
             part = self.by_key.get(key)
@@ -190,15 +179,13 @@ class _Held:
         if moved is not None and moved != row.moved:
             yield Differing(where, f"posted: {moved}", f"posted: {row.moved}")
 
-    def without_row(self) -> list[tuple[str, str, bytes]]:
+    def without_row(self) -> list[_Key]:
         """Keys that came in and were not decided in this batch: before it, or not at all."""
-        return [(source, id_, digest) for (source, id_), digest in self.digests.items()]
+        return sorted(self.undecided)
 
 
-def _forgotten(
-    connection: psycopg.Connection[Any], keys: list[tuple[str, str, bytes]]
-) -> Iterator[Differing]:
-    columns = [[one[column] for one in keys] for column in range(3)]
+def _forgotten(connection: psycopg.Connection[Any], keys: list[_Key]) -> Iterator[Differing]:
+    columns = [[one[column] for one in keys] for column in range(2)]
     for (where,) in connection.execute(_FORGOTTEN, columns):
         yield Differing(f"command {where}", "the key of a command that came in", "none")
 

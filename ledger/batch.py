@@ -10,6 +10,7 @@ from ledger.model import Announcement
 from ledger.trust import Producer, Producers
 from messages.codec import Decoded, Part, Unauthenticated, decode, decode_event
 from messages.envelope import Event
+from messages.reasons import Reason
 
 # Of what is not genuine no more is kept; a genuine command is rarely larger.
 KEPT_UNAUTHENTICATED_BYTES = 64 * 1024
@@ -71,13 +72,6 @@ class Delivery:
     def is_genuine(self) -> bool:
         parts = self.decoded()
         return not (parts and isinstance(parts[0], Unauthenticated))
-
-    @property
-    def holds_commands(self) -> bool:
-        """Whether any event of it may be decided."""
-        return any(
-            isinstance(part, Decoded) and self.may_come_from(part.event.source) for part in self.decoded()
-        )
 
     @property
     def sender(self) -> Producer | None:
@@ -145,6 +139,11 @@ class Item:
         return cls(
             event, decoded.fingerprint, producer, delivery, decoded.place, slot, (event.source, event.id)
         )
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was decided just now, and not before."""
+        return self.body is not None and not self.duplicate and self.reason != Reason.IDEMPOTENCY_CONFLICT
 
     def reset(self) -> None:
         self.body, self.duplicate, self.reason, self.transaction = None, False, None, None

@@ -307,7 +307,13 @@ class Work:
         if self.letters:
             in_order += dead_letters.record(self.connection, self.letters, self.now, batch=self.key)
         with self.connection.pipeline():
-            archive(self.connection, self.key, self.batch, self.now)
+            archive(
+                self.connection,
+                self.key,
+                self.batch,
+                {item.delivery for item in done if item.is_new},
+                self.now,
+            )
             publish(self.connection, in_order)
         self._resolve_within(done)
         self._count_crashes(self.claimed.crashed_in_a_row)

@@ -123,12 +123,14 @@ FROM unnest(%s::int8[], %s::text[], %s::text[]) AS v(letter, source, id)
 WHERE d.id = v.letter AND d.state <> 'resolved'"""
 _ARCHIVE = """
 UPDATE dead_letter SET state = 'archived', resolved_at = %s
-WHERE id = ANY(%s::int8[]) AND (state IN ('waiting', 'failed again') OR id = ANY(%s::int8[]))
+WHERE id = ANY(%s::int8[]) AND (id = ANY(%s::int8[]) OR state IN ('waiting', 'failed again')
+  AND (claimed_until IS NULL OR claimed_until < clock_timestamp()))
 RETURNING id"""
 # In the order of their numbers, after the accounts: as live commands resolve them.
 _HOLD = """
 SELECT id FROM dead_letter
 WHERE id = ANY(%s::int8[]) AND state IN ('waiting', 'failed again')
+  AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
 ORDER BY id FOR UPDATE"""
 
 
@@ -150,6 +152,11 @@ def delivery_of(letter: Letter, producers: Producers | None = None, *, vouched_f
     elif not letter.whole:
         whole.discredit("it came in when there was no producers file, and nobody has vouched for it")
     return whole if unread or not whole.is_genuine else _own_event(letter, claimed, producers)
+
+
+def own_text(letter: Letter) -> str:
+    """The letter's own event, for people."""
+    return _own_event(letter, None, None).body.decode("utf-8", "backslashreplace")
 
 
 def _own_event(letter: Letter, producer: str | None, producers: Producers | None) -> Delivery:
@@ -281,9 +288,9 @@ class _Again(Work):
             if item.body is not None:
                 by_letter[item.delivery].append(item)
         # Of what was decided before, everybody has heard.
-        new = [item for item in self.items if item.body is not None and not _known(item)]
+        new = [item for item in self.items if item.body is not None and item.is_new]
         if new:
-            archive(self.connection, self.key, self.batch, self.now)
+            archive(self.connection, self.key, self.batch, {item.delivery for item in new}, self.now)
             dead_letters.resolve(self.connection, [item.key for item in new], self.now)
         publish(self.connection, self.answered(new))
         return [self._verdict(number, by_letter[number]) for number in range(len(self._letters))]
@@ -331,10 +338,6 @@ def set_since(command: Any, arrival: int | None, set_at: Mapping[Said, Moment]) 
 
 def _trouble(failed: DeadLetter) -> str | None:
     return f"{failed.exception} at {failed.frame}" if failed.exception else failed.reason or None
-
-
-def _known(item: Item) -> bool:
-    return item.duplicate or item.reason == Reason.IDEMPOTENCY_CONFLICT
 
 
 def _told(item: Item) -> tuple[Result, str]:

@@ -5,7 +5,7 @@ New rows go in by one statement a table (`inserting.py`), changed ones by one UP
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -212,13 +212,15 @@ def _warned_about(book: Book) -> set[int]:
     }
 
 
-def archive(connection: psycopg.Connection[Any], key: int, batch: Batch, now: datetime) -> None:
+def archive(
+    connection: psycopg.Connection[Any], key: int, batch: Batch, decided: Collection[int], now: datetime
+) -> None:
     """Keep the messages as they came in, end to end, with where each came from and how long it is.
 
-    Of those that hold no command nothing is kept here: they are dead letters, of which equal ones are kept once, and nobody
-    answers for how many megabytes there are of what is not genuine.
+    decided: which of the deliveries something was decided by. Of the others nothing is kept here: what is no command is a
+    dead letter, what was repeated is kept where it was decided, and nobody is to fill a disk by either.
     """
-    kept = [one.body if one.holds_commands else b"" for one in batch.deliveries]
+    kept = [one.body if number in decided else b"" for number, one in enumerate(batch.deliveries)]
     index = orjson.dumps(
         [
             (one.stream, one.position, one.producer, len(body))

@@ -25,9 +25,12 @@ MAX_DELIVERIES = 500
 MAX_BYTES = 4 * 1024 * 1024
 SCAN_SECONDS = 0.25
 KEPT_BYTES = 64 * 1024
-# Beyond any honest mistake; PostgreSQL holds no value of a gigabyte, and nobody's disk should.
-LONGEST_KEPT_BYTES = 8 * MAX_MESSAGE_BYTES
+# What is longer is refused whatever it says, and nobody's disk should be filled by it.
+LONGEST_KEPT_BYTES = MAX_MESSAGE_BYTES
 LONGEST_SIGNATURE = 64
+# What is read ahead of one stream: what another one brings meanwhile does not wait behind more.
+AHEAD_BYTES = 1024 * 1024
+_LAST_SEQUENCE = 2**64 - 1
 _FIRST_GUESS_BYTES = 64 * 1024
 
 
@@ -112,7 +115,8 @@ class StreamReader:
         self._size = 0
         by_stream = [self._deliveries(self.streams[name.decode()], entries) for name, entries in found]
         deliveries = [one for turn in itertools.zip_longest(*by_stream) for one in turn if one is not None]
-        self._average_bytes = max(1.0, 0.1 * self._average_bytes + 0.9 * self._size / len(deliveries))
+        read = sum(len(entries) for _, entries in found)
+        self._average_bytes = max(1.0, 0.1 * self._average_bytes + 0.9 * self._size / read)
         return deliveries
 
     def _read_streams(self, budget: int, block_milliseconds: int | None) -> Any:
@@ -145,13 +149,16 @@ class StreamReader:
         trim = client.register_script(_TRIM)
         pipeline = client.pipeline(transaction=False)
         for name, position in positions.items():
-            milliseconds, _, sequence = position.partition("-")
-            first_kept = f"{milliseconds}-{int(sequence) + 1}"
+            first_kept = _following(position)
             if keep_seconds:
                 kept = f"{int((time.time() - keep_seconds) * 1000)}-0"
                 first_kept = min(first_kept, kept, key=_order)
             trim(keys=[name], args=[position, first_kept], client=pipeline)
-        pipeline.execute()
+        for name, answer in zip(positions, pipeline.execute(raise_on_error=False), strict=True):
+            if isinstance(answer, redis.ResponseError):  # it is tried again with what comes next
+                log.warning("a stream was not trimmed", stream=name, why=str(answer))
+            elif isinstance(answer, Exception):
+                raise answer
 
     def close(self) -> None:
         if self._client is not None:
@@ -159,12 +166,16 @@ class StreamReader:
             self._client = None
 
     def _deliveries(self, stream: Stream, entries: list[Any]) -> list[Delivery]:
-        deliveries = []
+        deliveries: list[Delivery] = []
+        ahead = 0
         for position, flat in entries:
-            stream.cursor = position.decode()
             fields = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else flat
-            self._size += sum(map(len, fields.values()))
+            size = sum(map(len, fields.values()))
+            if deliveries and ahead + size > AHEAD_BYTES:
+                break  # read again when its turn comes
+            stream.cursor, ahead = position.decode(), ahead + size
             deliveries.append(self._delivery(stream, fields))
+        self._size += sum(len(value) for _, flat in entries for value in flat)
         return deliveries
 
     def _delivery(self, stream: Stream, fields: dict[bytes, bytes]) -> Delivery:
@@ -228,6 +239,14 @@ def _cut(body: bytes) -> tuple[bytes, list[Part]]:
     digest = hashlib.sha256(body).hexdigest()
     why = f"a message may have 1 MiB at most, this one has {len(body):,} bytes (SHA-256 {digest}); its beginning is kept"
     return body[:KEPT_BYTES], [Unreadable(why, 0)]
+
+
+def _following(position: str) -> str:
+    """The least id beyond it; whoever names ids himself may use up all sequence numbers of a millisecond."""
+    milliseconds, sequence = _order(position)
+    if sequence < _LAST_SEQUENCE:
+        return f"{milliseconds}-{sequence + 1}"
+    return f"{min(milliseconds + 1, _LAST_SEQUENCE)}-{0 if milliseconds < _LAST_SEQUENCE else sequence}"
 
 
 def _last_id(answer: Any) -> str | None:

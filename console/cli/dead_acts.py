@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
@@ -24,14 +23,15 @@ from console.cli.dead_chosen import (
     Yes,
     agreed,
     choosing,
-    person,
     reason_of,
 )
 from console.cli.doing import outcome_of, parse
+from console.cli.person import person
 from console.cli.processes import DataDir
 from console.cli.reads.options import Json
 from console.cli.show import say, write_json, write_text
 from ledger.errors import QueryInvalid
+from messages.fields import time_text
 
 if TYPE_CHECKING:
     from ledger.acts import Doing
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from ledger.replay import Letter, Verdict
     from workers.settings import Settings
 
-REJECTED = 4
-SOURCE = "cli"
+REJECTED, SOURCE = 4, "cli"
 AT_ONCE = 100
 # What belongs to the old message alone.
 _NOT_CARRIED_OVER = ("time", "expirytime", "traceparent")
@@ -61,7 +60,8 @@ def archive(
     json: Json = False,
     data: DataDir = None,
 ) -> None:
-    """Nothing is to come of these letters any more. A crashed one is decided by it: `abandoned`, and its producer is told.
+    """Nothing is to come of these letters any more. A crashed one is decided by it: `abandoned`, for good, and its producer
+    is told, with --why.
 
     The key of any other stays free. All is kept, and `coins dead restore` brings back what was not decided.
 
@@ -121,7 +121,7 @@ def _archive(settings: Settings, chosen: LetterFilter, why: str | None) -> Count
 @choosing
 def restore(
     choice: Choice,
-    everything: All = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every letter that is archived.")] = False,
     why: Why = None,
     yes: Yes = False,
     json: Json = False,
@@ -159,7 +159,6 @@ def edit(
     file: Annotated[
         Path | None, typer.Option("--file", help="The whole event, as JSON.", metavar="FILE")
     ] = None,
-    id_: Annotated[str | None, typer.Option("--id", help="The new message's id; default: a new one.")] = None,
     why: Why = None,
     yes: Yes = False,
     json: Json = False,
@@ -167,28 +166,34 @@ def edit(
 ) -> None:
     """Send a letter anew as a message that was mended: from `cli`, with an id of its own, and `causationid` of the old one.
 
-    Without FIELD=VALUE and --file an editor is opened. Applied, it resolves the letter; that of a crashed command goes on
-    waiting, because its own key is still undecided: archive it. Replayed, it would be applied, too.
+    Without FIELD=VALUE and --file an editor is opened. Applied, it settles the letter: a command that crashed is decided by
+    it, `abandoned`, so that it cannot be applied as well. It is yours, whoever had sent the old one.
 
     Example: coins dead edit 17 amount=500 --why "sent as a text"
     """
-    from ledger.database import connect
+    from ledger.acts import Doing
+    from ledger.database import connect_for_jobs
+    from ledger.edits import claim, settle
+    from workers.jobs.run import Run
     from workers.settings import load
 
     settings = load(data)
-    with connect(settings.database, name="dead letters") as connection:
+    with connect_for_jobs(settings.database, name="dead letters") as connection:
         found = _letter(connection, letter)
         event = _mended(found, fields or [], file)
-        event |= {"id": id_ or str(uuid.uuid4()), "source": SOURCE, "actor": person(), "specversion": "1.0"}
+        event |= {"source": SOURCE, "actor": person(), "specversion": "1.0"}
         if found.command_id is not None:
             event["causationid"] = found.command_id
-        body = json_.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
-        _demand_valid(body)
-        say(json_.dumps(event, ensure_ascii=False, indent=2))
+        _demand_valid(_body({**event, "id": "edit"}))
+        _show_change(found, event)
         agreed("Send it?", yes)
-        why = reason_of(why, yes)
-        outcome = _send(settings, body, event)
-        _write_down(connection, found, event, outcome, why)
+        doing = Doing("edit", person(), reason_of(why, yes))
+        # It is nobody's job; what it has of one is to be done again where somebody else was faster.
+        run = Run("edit", datetime.now(UTC), settings, connection)
+        claimed = run.transact(lambda own: claim(own, found, doing, datetime.now(UTC)))
+        event |= {"id": claimed.id, "expirytime": time_text(claimed.expires_at)}
+        outcome = _send(settings, _body(event), event)
+        run.transact(lambda own: settle(own, found, claimed.id, doing, datetime.now(UTC)))
     said = outcome["data"]
     if json:
         write_json(outcome)
@@ -198,7 +203,23 @@ def edit(
         if said["message"]:
             write_text(said["message"])
     if said["reason"] is not None:
+        say(f"letter {letter} goes on waiting")
         raise typer.Exit(REJECTED)
+
+
+def _body(event: dict[str, Any]) -> bytes:
+    return json_.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _show_change(found: Letter, event: dict[str, Any]) -> None:
+    from ledger.dead_letters import UNAUTHENTICATED
+    from ledger.replay import own_text
+
+    if found.reason == UNAUTHENTICATED or not found.producer:
+        say("nobody was found to have sent the old one; the new one is yours, with all that you may")
+    say(f"old  {own_text(found)}")
+    for number, line in enumerate(json_.dumps(event, ensure_ascii=False, indent=2).splitlines()):
+        say(f"{'new' if not number else '':5}{line}")
 
 
 def _letter(connection: Any, number: int) -> Letter:
@@ -221,7 +242,7 @@ def _mended(found: Letter, fields: list[str], file: Path | None) -> dict[str, An
             return _object(file.read_bytes(), str(file))
         except OSError as error:
             raise QueryInvalid(f"--file: {file} cannot be read: {error.strerror}") from None
-    own = delivery_of(found).body
+    own = delivery_of(found, vouched_for=True).body
     if not fields:
         return _edited(own)
     event = _object(own, f"letter {found.id}")
@@ -293,26 +314,3 @@ def _send(settings: Settings, body: bytes, event: dict[str, Any]) -> dict[str, A
     outcome = outcome_of(reader, event["id"])
     reader.close()
     return outcome
-
-
-def _write_down(
-    connection: Any, found: Letter, event: dict[str, Any], outcome: dict[str, Any], why: str | None
-) -> None:
-    from ledger.acts import Doing, Done, edited
-
-    said = outcome["data"]
-    result = "applied" if said["reason"] is None else f"rejected: {said['reason']}"
-    told = f"sent as {SOURCE} {event['id']}: {result}" + (
-        f" {said['transaction']}" if said["transaction"] else ""
-    )
-    with connection.transaction():
-        open_still = edited(
-            connection,
-            found,
-            Done(found.id, told),
-            Doing("edit", person(), why),
-            datetime.now(UTC),
-            applied=said["reason"] is None,
-        )
-    if open_still:
-        say(f"letter {found.id} goes on waiting; `coins dead archive {found.id}` settles it: abandoned")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -117,14 +115,6 @@ def _end(text: str | None) -> datetime | None:
 
     day = parse_day(text, flag="--to")
     return None if day is None else end_of(day, ZONE) - timedelta(microseconds=1)
-
-
-def person() -> str:
-    """Who is answerable, as the operating system knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def agreed(question: str, yes: bool) -> None:

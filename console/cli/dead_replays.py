@@ -16,9 +16,9 @@ from console.cli.dead_chosen import (
     Yes,
     agreed,
     choosing,
-    person,
     reason_of,
 )
+from console.cli.person import person
 from console.cli.processes import DataDir
 from console.cli.reads.options import After, Json, Ndjson, reading
 from console.cli.show import (
@@ -30,6 +30,7 @@ from console.cli.show import (
     write_fields,
     write_json,
     write_rows,
+    write_table,
     write_text,
 )
 
@@ -63,7 +64,10 @@ def replay(
         bool, typer.Option("--dry-run", help="Say what would come of it; do nothing.")
     ] = False,
     rate: Annotated[
-        float, typer.Option(min=0, help="Letters a second at most; 0: as fast as it goes.", metavar="N")
+        float,
+        typer.Option(
+            min=0, max=1_000_000, help="Letters a second at most; 0: as fast as it goes.", metavar="N"
+        ),
     ] = RATE,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="So many at most.", metavar="N")] = None,
     even_if_newer: Annotated[
@@ -97,6 +101,9 @@ def replay(
         return
     if not yes:
         _confirm(settings, chosen, limit=limit, even_if_newer=even_if_newer)
+    if not _any(settings, chosen):
+        say("no letter that waits for somebody is chosen; nothing is replayed")
+        return
     id_ = _ask(
         settings,
         chosen,
@@ -220,7 +227,7 @@ def _foresee(
         write_json({"dry_run": True, **foreseen.as_document(), "told": foreseen.told})
         return
     write_text(f"{foreseen.letters:,} letters: {foreseen.told}")
-    say("dry run, nothing was done")
+    say("dry run, nothing was done; what the database itself would refuse is not tried")
 
 
 def _confirm(settings: Settings, chosen: LetterFilter, *, limit: int | None, even_if_newer: bool) -> None:
@@ -230,6 +237,14 @@ def _confirm(settings: Settings, chosen: LetterFilter, *, limit: int | None, eve
         foreseen = _foreseen(settings, chosen, limit=limit, even_if_newer=even_if_newer)
         say(f"{foreseen.letters:,} letters: {foreseen.told}")
         agreed("Replay them?", yes=False)
+
+
+def _any(settings: Settings, chosen: LetterFilter) -> bool:
+    from ledger.database import connect
+    from ledger.replays import waiting
+
+    with connect(settings.database, name="dead letters") as connection:
+        return waiting(connection, chosen)[0] > 0
 
 
 def _ask(settings: Settings, chosen: LetterFilter, *, why: str | None, **how: Any) -> int:
@@ -294,4 +309,8 @@ def _tell(found: ReplayRow, *, json: bool) -> None:
     fields = found._asdict()
     counts = fields.pop("counts")
     write_fields((Column(name, times.get(name, str)), value) for name, value in fields.items())
-    write_fields((Column(kind, "{:,}".format), number) for kind, number in sorted(counts.items()))
+    if counts:
+        columns = [Column("letters", "{:,}".format, right=True), Column("what_became_of_them")]
+        found_by = sorted(counts.items(), key=lambda one: -one[1])
+        write_text("")
+        write_table(columns, [{"letters": number, "what_became_of_them": kind} for kind, number in found_by])

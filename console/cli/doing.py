@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import re
 import sys
 import time
@@ -16,7 +14,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 
+from console.cli.person import person
 from console.cli.processes import DataDir
+from console.cli.show import say, write_text
 
 TIMEOUT_SECONDS = 30.0
 
@@ -94,16 +94,13 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
     named = list(dict.fromkeys([*named, *_owners(settings.database, made)]))
     before = _figures(settings.database, named)
     sent = event(
-        made, source="cli", id=id_, actor=_person(), partitionkey=_top_account(settings.database, named)
+        made, source="cli", id=id_, actor=person(), partitionkey=_top_account(settings.database, named)
     )
-    typer.echo(f"{type(made).__name__}  id {sent.id}", err=True)
+    say(f"{type(made).__name__}  id {sent.id}")
     for name, value in sorted(json.loads(encode(sent))["data"].items()):
-        typer.echo(
-            f"  {name:14} {value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)}",
-            err=True,
-        )
+        say(f"  {name:14} {value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)}")
     for line in before.values():
-        typer.echo(f"  {line}", err=True)
+        say(f"  {line}")
     if not yes:
         if not sys.stdin.isatty():
             typer.echo("coins: there is nobody to ask; give --yes", err=True)
@@ -116,18 +113,18 @@ def _carry_out(made: Any, id_: str | None, yes: bool, as_json: bool, data: Any) 
     reader.close()
     said = outcome["data"]
     if as_json:
-        typer.echo(json.dumps(outcome))
+        write_text(json.dumps(outcome))
     else:
         what = "applied" if said["reason"] is None else f"rejected: {said['reason']}"
         duplicate = " (decided before, nothing was done now)" if said["duplicate"] else ""
-        typer.echo(f"{what}{duplicate}" + (f"  {said['transaction']}" if said["transaction"] else ""))
+        write_text(f"{what}{duplicate}" + (f"  {said['transaction']}" if said["transaction"] else ""))
         if said["message"]:
-            typer.echo(said["message"])
+            write_text(said["message"])
     for line in _figures(settings.database, named).values():
-        typer.echo(f"  {line}", err=True)
+        say(f"  {line}")
     if said["reason"] is not None:
         raise typer.Exit(4)
-    typer.echo(f"to repeat it safely: --id {sent.id}", err=True)
+    say(f"to repeat it safely: --id {sent.id}")
 
 
 def outcome_of(reader: Any, id_: str) -> dict[str, Any]:
@@ -140,18 +137,10 @@ def outcome_of(reader: Any, id_: str) -> dict[str, Any]:
             return event
     typer.echo(
         f"coins: no outcome within {TIMEOUT_SECONDS:g} s; is a worker running? see `coins health`. "
-        f"It may still be decided: repeat it with --id {id_}.",
+        f"It may still be decided, or it has crashed (`coins command cli {id_}`): repeat it with --id {id_}.",
         err=True,
     )
     raise typer.Exit(1)
-
-
-def _person() -> str:
-    """Who sits here, as far as the machine knows."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid {os.getuid()}"
 
 
 def _owners(database_url: str, made: Any) -> list[str]:

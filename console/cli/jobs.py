@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.cli.person import person
 from console.cli.processes import DataDir
 from console.cli.reads.options import Json, Ndjson, reading
 from console.cli.show import (
@@ -229,7 +229,7 @@ def _perform(settings: Settings, job: str, moment: datetime, *, json: bool) -> N
 
     owner = f"cli:{os.getpid()}:{os.urandom(4).hex()}"
     with connect(settings.database, name="jobs") as connection:
-        id_ = rows.ask(connection, job, moment, f"cli:{_person()}")
+        id_ = rows.ask(connection, job, moment, f"cli:{person()}")
         try:
             with leases_kept(settings, owner):
                 give_up_at = time.monotonic() + BUSY_SECONDS
@@ -264,10 +264,3 @@ def _table(items: Sequence[Item | RunItem]) -> None:
 
 def _shown(item: Any) -> dict[str, Any]:
     return dict(item._asdict())
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

@@ -109,6 +109,7 @@ dead_letter = Table(
     Column("first_at", Moment, nullable=False),
     Column("last_at", Moment, nullable=False),
     Column("resolved_at", Moment),
+    Column("claimed_until", Moment, comment="somebody sends it anew by hand"),
     Column("run", BigInteger, comment="of the job that is run again because of it"),
     UniqueConstraint("digest"),
     CheckConstraint(

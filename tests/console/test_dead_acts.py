@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -152,24 +153,53 @@ def test_what_was_invalid_is_mended_and_sent_anew(site: Site, account: str) -> N
     assert credit(site, account) == 12
     shown = said(site, "show", number)
     assert (shown["state"], shown["outcome"]) == ("resolved", None)
-    assert shown["acts"][0]["result"].startswith(f"sent as cli {outcome['causationid']}: applied T-")
+    assert shown["acts"][0]["result"].startswith(f"sent as cli edit-{number}-1: applied T-")
     told = json.loads(site.coins("command", "cli", outcome["causationid"], "--json").stdout)
     assert json.loads(told["raw"])["causationid"] == f"{account}-x"
     assert site.coins("dead", "edit", number, "amount=1").returncode == 2
 
 
-def test_a_crashed_one_waits_on_after_it_was_sent_anew(
+def test_a_crashed_one_that_was_sent_anew_is_decided_by_it(
     site: Site, account: str, broken: Any, tmp_path: Any
 ) -> None:
     (number,) = crash(site, account, "1")
     file = tmp_path / "event.json"
     file.write_text(json.dumps({"type": "coins.TopUp.v1", "data": {"account": account, "amount": 5}}))
-    done = site.coins("dead", "edit", str(number), "--file", str(file))
+    done = site.coins("dead", "edit", str(number), "--file", str(file), "--why", "by hand")
     assert done.returncode == 0, done.stderr
-    assert f"coins dead archive {number}" in done.stderr
-    assert said(site, "show", str(number))["state"] == "waiting"
-    assert said(site, "archive", str(number))["results"] == {"abandoned": 1}
+    assert '"amount": 5' in done.stderr
+    told = said(site, "show", str(number))
+    assert (told["state"], told["outcome"], told["outcome_reason"]) == ("archived", "rejected", "abandoned")
+    assert [act["result"].split(":")[0] for act in told["acts"]] == [
+        f"sent as cli edit-{number}-1",
+        "abandoned",
+    ]
+    broken()
+    assert site.coins("dead", "replay", str(number)).returncode == 0
     assert credit(site, account) == 5
+
+
+def test_two_who_edit_the_same_letter_do_not_both_send_it(site: Site, account: str) -> None:
+    invalid = {"type": "TopUp", "id": f"{account}-x", "data": {"account": account, "amount": "12"}}
+    assert site.coins("send", "-", "--wait", given=json.dumps(invalid)).returncode == 4
+    (row,) = said(site, "list", "--account", account)["rows"]
+    with ThreadPoolExecutor(3) as several:
+        codes = list(
+            several.map(
+                lambda _: site.coins("dead", "edit", str(row["letter"]), "amount=12", "--yes").returncode,
+                range(3),
+            )
+        )
+    assert sorted(codes) == [0, 2, 2]
+    assert credit(site, account) == 12
+
+
+def test_nothing_chosen_is_no_replay(site: Site) -> None:
+    before = len(said(site, "replays")["rows"])
+    done = site.coins("dead", "replay", "--source", "nobody")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing is replayed" in done.stderr
+    assert len(said(site, "replays")["rows"]) == before
 
 
 @pytest.mark.parametrize(
@@ -179,6 +209,8 @@ def test_a_crashed_one_waits_on_after_it_was_sent_anew(
         (["archive"], "which letters?"),
         (["replay", "--all", "--group", "1"], "--all goes with no other choice"),
         (["replay", "--reason", "odd"], "--reason"),
+        (["replay", "--type", "MakeRich"], "--type"),
+        (["replay", "--all", "--rate", "inf"], "--rate"),
         (["restore", "--from", "soon"], "--from"),
         (["edit", "4711", "amount=1"], "there is no dead letter 4711"),
         (["cancel", "4711"], "there is no replay 4711"),

@@ -167,7 +167,9 @@ def _request_of(export: _Asked) -> Request:
 def _path_of(run: Run, export: _Asked) -> str:
     # Nobody can choose an id with a + in it: no two exports of a run have the same file.
     name = export.export.replace("/", "+")
-    return str(PurePosixPath(DIRECTORY, export.account_id, f"{name}.{run.id}-{run.epoch}.{export.format}"))
+    # Nor an account's: one that is called .. has a directory of its own all the same.
+    room = export.account_id if export.account_id.strip(".") else export.account_id.replace(".", "+")
+    return str(PurePosixPath(DIRECTORY, room, f"{name}.{run.id}-{run.epoch}.{export.format}"))
 
 
 def _made(run: Run, connection: psycopg.Connection[Any], *, export: _Asked, built: Built) -> bool:

@@ -30,6 +30,12 @@ UPDATE dead_letter d SET account = n.account
 FROM unnest(CAST(:ids AS int8[]), CAST(:accounts AS text[])) AS n(id, account) WHERE d.id = n.id""")
 NEW_COLUMNS: tuple[sa.Column[Any], ...] = (
     sa.Column("account", sa.Text(), comment="the first that its event names", nullable=True),
+    sa.Column(
+        "claimed_until",
+        sa.DateTime(timezone=True),
+        comment="somebody sends it anew by hand",
+        nullable=True,
+    ),
     sa.Column("run", sa.BigInteger(), comment="of the job that is run again because of it", nullable=True),
     sa.Column(
         "whole",
