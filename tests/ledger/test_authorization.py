@@ -277,3 +277,18 @@ def test_who_pays_is_not_touched_by_it(desk: ProducerDesk) -> None:
     desk.trust = producers(Rule(ALL, "shop"))
     assert desk.refused(a.onboarding("carl", "c2", price=5)) is None, "the reseller's coins go along"
     assert desk.refused(a.grant("carl", 1)) == Reason.NOT_AUTHORIZED, "the reseller is named"
+
+
+def test_who_may_not_act_for_the_parent_may_not_choose_it_as_payer(
+    database_url: str, office: LedgerDesk
+) -> None:
+    """A branch that draws on acme spends what acme has: that is not the branch's own affair."""
+    office.do(a.branch("leaf", "acme"))
+    leaf = ProducerDesk(database_url, producers(Rule(ALL, "leaf", itself=True)), partition=1)
+    assert leaf.refused(a.funding("leaf", "shared")) == Reason.NOT_AUTHORIZED
+    assert leaf.refused(a.funding("leaf", "own")) is None
+    leaf.trust = producers(Rule(ALL, "acme"))
+    assert leaf.refused(a.funding("leaf", "shared")) == Reason.NOT_AUTHORIZED
+    leaf.trust = producers(UNDER_ACME)
+    assert leaf.refused(a.funding("leaf", "shared")) is None
+    leaf.close()

@@ -250,6 +250,15 @@ def test_messages_are_kept_as_they_came_in(desk: LedgerDesk) -> None:
     ] == [(1, 0), (2, 0), (2, 1)]
 
 
+def test_what_was_decided_before_is_not_kept_again(desk: LedgerDesk) -> None:
+    desk.do(enterprise())
+    ask = keyed(top_up(amount=1, note="n" * 400), "a")
+    desk.send(ask)
+    desk.send(*[ask] * 20, keyed(top_up(amount=2, note="n" * 400), "a"))
+    (first, second) = desk.all("SELECT length(bodies) FROM batch ORDER BY id DESC LIMIT 2")
+    assert (first, second) == ((0,), (len(body_of(ask)),))
+
+
 def test_a_batch_reaches_the_outbox_as_one_row(desk: LedgerDesk) -> None:
     desk.do(enterprise())
     before = desk.one("SELECT last_value FROM outbox_id_seq")[0]

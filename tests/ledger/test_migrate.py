@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
@@ -129,3 +133,62 @@ def test_a_database_that_is_not_there_is_a_fault_with_a_name() -> None:
 
 def test_migrations_ship_with_the_package() -> None:
     assert _versions == "ledger.migrations.versions"
+
+
+LETTER = """
+INSERT INTO dead_letter (group_id, digest, place, raw, why, count, first_at, last_at)
+VALUES (1, %(digest)s, %(place)s, %(raw)s, 'old', 1, now(), now())"""
+
+
+def test_letters_that_are_there_before_the_upgrade_get_their_accounts_and_nobody_waits(
+    empty_database_url: str,
+) -> None:
+    """Every batch looks at the letters: none of it may hold them for long."""
+    event = {"data": {"from_account": "acme", "to_account": "north"}}
+    raws = [
+        json.dumps(event),
+        json.dumps([{}, event]),
+        "no json",
+        json.dumps({"data": {"account": "no id!"}}),
+    ]
+    _upgraded_to(empty_database_url, "0005")
+    with psycopg.connect(empty_database_url) as connection:
+        for number in range(800):
+            raw = raws[number % len(raws)]
+            connection.execute(
+                LETTER, {"digest": b"%d" % number, "place": int(raw[:1] == "["), "raw": raw.encode()}
+            )
+    waited: list[float] = []
+    done = threading.Event()
+
+    def look() -> None:
+        with psycopg.connect(empty_database_url, autocommit=True) as looking:
+            while not done.is_set():
+                began = time.monotonic()
+                looking.execute("SELECT EXISTS (SELECT FROM dead_letter WHERE state = 'waiting')")
+                waited.append(time.monotonic() - began)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    assert migrate(empty_database_url)[:2] == ["0006", "0007"]
+    done.set()
+    looker.join()
+    assert rows(empty_database_url, "SELECT account, count(*) FROM dead_letter GROUP BY 1 ORDER BY 1") == [
+        ("acme", 400),
+        (None, 400),
+    ]
+    assert rows(empty_database_url, "SELECT DISTINCT whole, verified, arrival FROM dead_letter") == [
+        (True, False, None)
+    ]
+    assert waited
+
+
+def _upgraded_to(url: str, revision: str) -> None:
+    engine = create_engine(sqlalchemy_url(url))
+    config = Config()
+    config.set_main_option("script_location", "ledger:migrations")
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.commit()
+    engine.dispose()

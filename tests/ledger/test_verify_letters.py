@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ledger import replays
-from ledger.acts import Doing, Done, edited
+from ledger.acts import Doing
 from ledger.database import connect
+from ledger.edits import claim, settle
 from ledger.queries.dead import LetterFilter
 from ledger.replay import abandon, replay
 from ledger.verify import verify
@@ -33,8 +34,11 @@ def test_replayed_abandoned_and_edited_letters_make_no_difference(
     doing = Doing("replay", "ada", "mended", None)
     replay(desk.connection, [by_id["t0"], by_id["t2"], by_id["other"]], desk.now, doing)
     abandon(desk.connection, [by_id["t1"], by_id[None]], desk.now, Doing("archive", "ada", "a test"))
-    done = Done(by_id["invalid"].id, "applied")
-    edited(desk.connection, by_id["invalid"], done, Doing("edit", "ada", None), desk.now, applied=True)
+    editing = Doing("edit", "ada", None)
+    claimed = claim(desk.connection, by_id["invalid"], editing, desk.now)
+    desk.connection.commit()
+    desk.ask(event(a.top_up(), source="cli", id=claimed.id))
+    assert settle(desk.connection, by_id["invalid"], claimed.id, editing, desk.now)
     desk.connection.commit()
 
     # Then the ledger agrees with itself: with what came in, and with what became of it

@@ -9,7 +9,7 @@ import redis
 
 from messages.codec import Unreadable
 from tests.system.site import Site
-from workers.streams import MAX_BYTES, MAX_DELIVERIES, StreamReader
+from workers.streams import AHEAD_BYTES, MAX_BYTES, MAX_DELIVERIES, StreamReader
 
 BUSY, QUIET = "coins:commands:0:busy", "coins:commands:0:quiet"
 
@@ -194,3 +194,38 @@ def first_read(reader: StreamReader) -> list[str]:
         if read := reader.read(100):
             return [one.body.decode() for one in read]
     raise AssertionError("nothing was read within three seconds")
+
+
+@pytest.mark.parametrize(
+    "last", [f"1700000000000-{2**64 - 1}", f"{2**64 - 1}-{2**64 - 1}"], ids=["of a millisecond", "of all"]
+)
+def test_a_producer_that_uses_up_the_ids_is_trimmed_like_any_other(
+    edge: redis.Redis, reader: StreamReader, last: str
+) -> None:
+    edge.xadd(BUSY, {"event": b"1"}, id=last)
+    fill(edge, QUIET, 2)
+    reader.begin({})
+    read = reader.read(None)
+    assert len(read) == 3
+    reader.trim({one.stream: one.position for one in read}, 0)
+    assert edge.xlen(QUIET) == 0
+    assert edge.xlen(BUSY) <= 1
+
+
+def test_of_long_messages_few_are_read_ahead_and_none_is_lost(
+    edge: redis.Redis, reader: StreamReader
+) -> None:
+    fill(edge, BUSY, 3_000)
+    fill(edge, QUIET, 1)
+    reader.begin({})
+    while reader.read(None):
+        pass
+    # Short ones have led to expect short ones
+    fill(edge, BUSY, 40, b"x" * 300_000)
+    read = reader.read(None)
+    assert sum(len(one.body) for one in read) <= AHEAD_BYTES
+    edge.xadd(QUIET, {"event": b"mine"})
+    assert b"mine" in [one.body for one in reader.read(None)]
+    while more := reader.read(None):
+        read += more
+    assert reader.streams[BUSY].cursor == edge.xinfo_stream(BUSY)["last-generated-id"].decode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,19 +13,6 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-NAMES = ("account", "parent", "from_account", "to_account", "ordered_by", "reseller", "customer")
-ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-AT_ONCE = 200
-INDEXES = {
-    "dead_letter_run_idx": ("run", "run IS NOT NULL"),
-    "dead_letter_open_idx": ("group_id", "state IN ('waiting', 'failed again')"),
-}
-LETTERS = sa.text("""
-SELECT id, substring(raw FOR 65536), place FROM dead_letter
-WHERE id > :last AND account IS NULL ORDER BY id LIMIT :rows""")
-NAME = sa.text("""
-UPDATE dead_letter d SET account = n.account
-FROM unnest(CAST(:ids AS int8[]), CAST(:accounts AS text[])) AS n(id, account) WHERE d.id = n.id""")
 NEW_COLUMNS: tuple[sa.Column[Any], ...] = (
     sa.Column("account", sa.Text(), comment="the first that its event names", nullable=True),
     sa.Column(
@@ -89,18 +74,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "subject", name=op.f("last_set_pkey")),
         postgresql_with={"fillfactor": 70},
     )
-    # Every batch looks at the letters: what takes long is done beside them.
-    with op.get_context().autocommit_block():
-        for name, (indexed, condition) in INDEXES.items():
-            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-            op.create_index(
-                name,
-                "dead_letter",
-                [indexed],
-                postgresql_where=sa.text(condition),
-                postgresql_concurrently=True,
-            )
-        _name_accounts(op.get_bind())
 
 
 def _create_acts() -> None:
@@ -181,37 +154,10 @@ def _create_replays() -> None:
     )
 
 
-def _name_accounts(connection: sa.Connection) -> None:
-    """Letters that are there already can be chosen by their account, too. Some at a time, each for itself."""
-    last = 0
-    while True:
-        rows = connection.execute(LETTERS, {"last": last, "rows": AT_ONCE}).all()
-        if not rows:
-            return
-        named = [(id_, account) for id_, raw, place in rows if (account := _account_of(bytes(raw), place))]
-        last = rows[-1][0]
-        if named:
-            ids, accounts = zip(*named, strict=True)
-            connection.execute(NAME, {"ids": list(ids), "accounts": list(accounts)})
-
-
-def _account_of(raw: bytes, place: int) -> str | None:
-    try:
-        content: Any = json.loads(raw)
-        event = content[place] if isinstance(content, list) else content
-        data = event["data"]
-        named = next((data[name] for name in NAMES if isinstance(data.get(name), str)), "")
-        return named if ACCOUNT.fullmatch(named) else None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-
-
 def downgrade() -> None:
     op.drop_table("last_set")
     op.drop_table("dead_replay")
     op.drop_table("dead_letter_act")
-    for name in INDEXES:
-        op.drop_index(name, table_name="dead_letter")
     op.drop_column("dead_letter_group", "not_kept")
     op.drop_column("dead_letter_group", "producer")
     for column in reversed(NEW_COLUMNS):
