@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from messages.commands import Transfer as Transfer
     from messages.commands import UpdateAccount as UpdateAccount
     from messages.envelope import Event as Event
+    from messages.errors import EdgeRefused as EdgeRefused
     from messages.errors import EdgeUnavailable as EdgeUnavailable
     from messages.errors import EventInvalid as EventInvalid
     from messages.errors import MessagesError as MessagesError
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from messages.reasons import Reason as Reason
 
 _ROOMS = {
-    "errors": ("EdgeUnavailable", "EventInvalid", "MessagesError", "OutcomeTimeout"),
+    "errors": ("EdgeRefused", "EdgeUnavailable", "EventInvalid", "MessagesError", "OutcomeTimeout"),
     "envelope": ("Event",),
     "events": ("CommandApplied", "CommandRejected", "Outcome"),
     "outcomes": ("OutcomeReader",),
@@ -76,7 +77,10 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Names that are in no other room are commands."""
+    """Names that are in no other room are commands. For `import *` all are there."""
+    if name == "__all__":
+        commands = importlib.import_module("messages.commands")
+        return [*_ROOM_OF, "COMMANDS", "Command", "Cycle", "Money", *commands.COMMANDS]
     if name.startswith("_"):
         raise AttributeError(name)
     room = importlib.import_module(f"messages.{_ROOM_OF.get(name, 'commands')}")

@@ -16,5 +16,10 @@ class EdgeUnavailable(MessagesError):
     send it again with the same ids, the ledger applies each id once."""
 
 
+class EdgeRefused(MessagesError):
+    """The queue's server does not let this user in, or not do that. Sending it again changes nothing: the user and the
+    password in the URL, the producer's name or the partition are to be mended first."""
+
+
 class OutcomeTimeout(MessagesError):
     """Not every outcome came in time. The commands may still be decided: ask again with the same ids."""

@@ -9,14 +9,14 @@ from typing import Any
 import redis
 
 from messages.errors import EdgeUnavailable
-from messages.publisher import connect
+from messages.publisher import REFUSALS, connect, refused
 from messages.streams import outcomes_stream
 
 
 class OutcomeReader:
     """Reads a producer's outcomes from where the stream ends when this is made: make it before you send.
 
-    Raises EdgeUnavailable where the server cannot be reached.
+    Raises EdgeUnavailable where the server cannot be reached, EdgeRefused where it does not let this user read them.
     """
 
     def __init__(self, url: str, producer: str, *, timeout_seconds: float = 5.0) -> None:
@@ -24,6 +24,8 @@ class OutcomeReader:
         self._stream = outcomes_stream(producer)
         try:
             last: Any = self._client.xrevrange(self._stream, count=1)
+        except REFUSALS as error:
+            raise refused(error) from error
         except redis.RedisError as error:
             raise EdgeUnavailable(f"outcomes cannot be read ({error})") from error
         self._position: Any = last[0][0] if last else "0-0"
@@ -35,6 +37,8 @@ class OutcomeReader:
             block = max(1, int(min(left, 1.0) * 1000))
             try:
                 found: Any = self._client.xread({self._stream: self._position}, count=1_000, block=block)
+            except REFUSALS as error:
+                raise refused(error) from error
             except redis.RedisError as error:
                 raise EdgeUnavailable(f"outcomes cannot be read ({error})") from error
             for _, entries in found or ():

@@ -23,12 +23,14 @@ from redis.retry import Retry
 
 from messages.commands import Command, type_of
 from messages.envelope import EVENT_OF, MAX_BATCH, MAX_MESSAGE_BYTES, Event, encode
-from messages.errors import EdgeUnavailable, EventInvalid
+from messages.errors import EdgeRefused, EdgeUnavailable, EventInvalid
 from messages.fields import NAME_PATTERN
 from messages.signing import sign
 from messages.streams import commands_stream, partition_of
 
 PIPELINED = 1_000
+# A password that is wrong or missing, and what the server's access rules do not grant.
+REFUSALS = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
 ATTRIBUTES = frozenset({"time", "expirytime", "partitionkey", "actor", "traceparent"})
 
 
@@ -43,7 +45,7 @@ class Message(NamedTuple):
 class Edge(Protocol):
     """A queue that commands can be written to. It has returned only when the server has confirmed all of them.
 
-    Raises EdgeUnavailable, after which any part of the messages may have arrived.
+    Raises EdgeUnavailable, after which any part of the messages may have arrived, or EdgeRefused.
     """
 
     def publish(self, messages: Sequence[Message]) -> None: ...
@@ -93,6 +95,8 @@ class Publisher:
         partitions: the same number that the system runs with (`COINS_PARTITIONS`).
         secret: the producer's, to sign every message with; needed where the system has a producers file.
         timeout_seconds: how long a write may take before EdgeUnavailable is raised.
+
+    What sends raises EdgeRefused where the server does not let this user do that.
     """
 
     def __init__(
@@ -115,7 +119,7 @@ class Publisher:
         self._secret = secret.encode() if secret is not None else None
 
     def send(self, command: Event[Any]) -> None:
-        """Publish one command. Raises EdgeUnavailable."""
+        """Publish one command. Raises EdgeUnavailable, EdgeRefused."""
         self.send_many([command])
 
     def send_many(self, commands: Iterable[Event[Any]]) -> None:
@@ -188,6 +192,8 @@ class RedisEdge:
             pipeline.xadd(commands_stream(message.partition, self._producer), fields)
         try:
             pipeline.execute()
+        except REFUSALS as error:
+            raise refused(error) from error
         except redis.RedisError as error:
             raise EdgeUnavailable(
                 f"the commands were not confirmed ({error}); send them again with the same ids"
@@ -195,6 +201,14 @@ class RedisEdge:
 
     def close(self) -> None:
         self._client.close()
+
+
+def refused(error: redis.RedisError) -> EdgeRefused:
+    """What to look at where the server has said one of REFUSALS."""
+    return EdgeRefused(
+        f"the queue's server does not let this user do that ({error}); look at the user and the password in the URL, and "
+        "whether the stream is that user's own: `coins producer list` has each producer's streams"
+    )
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 0) -> redis.Redis:

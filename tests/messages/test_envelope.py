@@ -301,3 +301,10 @@ def test_an_outcome_is_read_as_what_it_is_and_back() -> None:
 
 def test_a_reader_of_today_understands_what_is_added_tomorrow() -> None:
     assert OUTCOMES.validate_python({**OUTCOME, "new": 1, "data": {**OUTCOME["data"], "new": 1}})
+
+
+def test_a_star_imports_what_a_producer_needs() -> None:
+    names: dict[str, object] = {}
+    exec("from messages import *", names)
+    assert {"Publisher", "OutcomeReader", "event", "TopUp", "EdgeRefused", "Reason"} <= names.keys()
+    assert set(COMMANDS) <= names.keys()
