@@ -19,6 +19,12 @@ from workers.errors import SettingsInvalid
 PASSWORD_FILE = "valkey.password"
 # A message has 1 MiB at most; what is far beyond is not even taken in.
 LONGEST_TEXT = "2mb"
+# What one connection has sent of a command that is not whole yet, and what all connections hold together, answers that
+# nobody reads included: beyond, the connection that holds most is ended.
+LONGEST_QUERY = "32mb"
+MOST_FOR_CLIENTS = "512mb"
+KEEPALIVE_SECONDS = 60
+LEAST_PASSWORD_BYTES = 16
 
 
 class Address(NamedTuple):
@@ -44,10 +50,17 @@ class ListeningValkey(EmbeddedValkey):
     """Valkey behind its socket and on TCP; who comes in has a name and a password."""
 
     def __init__(
-        self, data_dir: Path, address: Address, producers: Producers, *, durable: bool = True
+        self,
+        data_dir: Path,
+        address: Address,
+        producers: Producers,
+        *,
+        partitions: int = 1,
+        durable: bool = True,
     ) -> None:
         super().__init__(data_dir, durable=durable)
         self.address = address
+        self.partitions = partitions
         self.access_file = self.data_dir / ACL_FILE
         self._producers = producers
         self._password = ""
@@ -62,7 +75,8 @@ class ListeningValkey(EmbeddedValkey):
         try:
             self._password = _kept_password(self.data_dir / PASSWORD_FILE)
             logins = [login_of(self._password)]
-            write_private(self.access_file, rules_text(self._producers, system_logins=logins))
+            rules = rules_text(self._producers, partitions=self.partitions, system_logins=logins)
+            write_private(self.access_file, rules)
         except SettingsInvalid as error:
             raise ServerNotStarted(str(error)) from None
 
@@ -71,25 +85,32 @@ class ListeningValkey(EmbeddedValkey):
         return [
             *super()._command(),
             *("--aclfile", f"../{ACL_FILE}", "--protected-mode", "no", "--proto-max-bulk-len", LONGEST_TEXT),
+            *("--client-query-buffer-limit", LONGEST_QUERY, "--maxmemory-clients", MOST_FOR_CLIENTS),
+            *("--tcp-keepalive", str(KEEPALIVE_SECONDS)),
             *("--bind", self.address.host, "--port", str(self.address.port)),
         ]
 
 
 def _kept_password(file: Path) -> str:
     try:
-        return file.read_text(encoding="ascii").strip()
+        password = file.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         password = new_password()
         write_private(file, f"{password}\n")
-        return password
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsInvalid(f"{file} cannot be read: {error}. Remove it, and a new one is made.") from None
+    if len(password) < LEAST_PASSWORD_BYTES:
+        raise SettingsInvalid(
+            f"{file} has a password of {len(password)} bytes, and {LEAST_PASSWORD_BYTES} are the least. "
+            "Remove it, and a new one is made."
+        )
+    return password
 
 
 def listening_servers(
-    data_dir: Path, address: Address, producers: Producers, *, durable: bool = True
+    data_dir: Path, address: Address, producers: Producers, *, partitions: int = 1, durable: bool = True
 ) -> EmbeddedServers:
     """As `embedded.servers`, with Valkey on TCP as well, not yet started. Raises ServerNotStarted."""
-    valkey = ListeningValkey(data_dir, address, producers, durable=durable)
+    valkey = ListeningValkey(data_dir, address, producers, partitions=partitions, durable=durable)
     valkey.prepare_access()
     return EmbeddedServers(EmbeddedPostgres(data_dir, durable=durable), valkey)

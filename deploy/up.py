@@ -26,7 +26,7 @@ from workers.embedded_access import ACCESS_FILE
 from workers.errors import SettingsInvalid
 from workers.producers import PRODUCERS_FILE
 from workers.producers import load as load_producers
-from workers.settings import ENDPOINTS_FILE, load, load_with_sources
+from workers.settings import ENDPOINTS_FILE, load_with_sources
 
 DEFAULT_DATA = Path(".coins")
 READY_SECONDS = 60.0
@@ -58,26 +58,29 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--listen", metavar="HOST:PORT", help="the edge on TCP, too; needs a producers file")
     options = parser.parse_args(arguments)
     try:
-        partitions = load(options.data).partitions
         doors = doors_of(options.data, options.listen)
     except SettingsInvalid as error:
         say(f"coins up: {error}")
         return WRONG_USAGE
-    return run(options.data, preparation=MIGRATION, table=children(partitions), doors=doors)
+    return run(options.data, preparation=MIGRATION, table=children(doors.partitions), doors=doors)
 
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """Who may send, by which file (None: whoever reaches the local socket), and where the edge listens besides."""
+    """Who may send, by which file (None: whoever reaches the local socket), where the edge listens besides, and over how
+    many partitions commands are spread."""
 
     producers_file: Path | None = None
     address: Address | None = None
+    partitions: int = 1
 
 
 def doors_of(data_dir: Path, listen: str | None) -> Doors:
     """The producers file that is set, else the one in the data directory. Raises SettingsInvalid."""
     settings, sources = load_with_sources(data_dir)
+    # What an earlier run may have left in the directory is no setting of this one.
     file = settings.producers_file if sources["producers_file"].startswith("environment") else None
+    partitions = settings.partitions if sources["partitions"].startswith("environment") else 1
     if file is None and (data_dir / PRODUCERS_FILE).exists():
         file = data_dir / PRODUCERS_FILE
     address = address_of(listen) if listen is not None else None
@@ -89,7 +92,7 @@ def doors_of(data_dir: Path, listen: str | None) -> Doors:
             "--listen opens the edge to other machines, and needs a producers file that says who may send what; make one: "
             f"coins producer new NAME --commands A,B --under ACCOUNT --data {data_dir}"
         )
-    return Doors(file, address)
+    return Doors(file, address, partitions)
 
 
 def run(data_dir: Path, *, preparation: Child, table: Sequence[Child], doors: Doors = Doors()) -> int:
@@ -146,12 +149,13 @@ def servers_behind(doors: Doors, data_dir: Path) -> EmbeddedServers:
     """The servers, behind the local sockets alone, or on TCP as well."""
     if doors.address is None or doors.producers_file is None:
         return servers(data_dir)
-    return listening_servers(data_dir, doors.address, load_producers(doors.producers_file))
+    producers = load_producers(doors.producers_file)
+    return listening_servers(data_dir, doors.address, producers, partitions=doors.partitions)
 
 
 def endpoints_of(embedded: EmbeddedServers, doors: Doors) -> dict[str, str]:
     """What other processes need to know, under the names of the settings, and where the server reads who may log in."""
-    found = dict(embedded.endpoints)
+    found = {**embedded.endpoints, "partitions": str(doors.partitions)}
     if doors.producers_file is not None:
         found["producers_file"] = str(doors.producers_file)
     if isinstance(embedded.valkey, ListeningValkey):

@@ -18,8 +18,10 @@ from workers.errors import SettingsInvalid
 
 ACL_FILE = "users.acl"
 SYSTEM_USER = SCHEDULER
-# One pattern for each length that a partition's number may have: a `*` would match other names as well.
-_DIGITS = ("[0-9]", "[1-9][0-9]", "[1-9][0-9][0-9]", "1[0-9][0-9][0-9]")
+# Up to so many partitions are named one by one.
+NAMED_PARTITIONS = 64
+# Every number below MAX_PARTITIONS, as it is written, and no other: a `*` would match other names as well.
+_EVERY_PARTITION = ("[0-9]", "[1-9][0-9]", "[1-9][0-9][0-9]", "10[01][0-9]", "102[0-3]")
 _WRITING = "+xadd +ping +auth +hello +client|setname +client|setinfo"
 _READING = "+xread +xrange +xrevrange +xlen"
 
@@ -34,8 +36,8 @@ def login_of(password: str) -> str:
     return hashlib.sha256(password.encode()).hexdigest()
 
 
-def rules_text(producers: Producers, *, system_logins: Iterable[str] = ()) -> str:
-    """The ACL file. `system_logins`: of the user `coins` beyond those in the producers file.
+def rules_text(producers: Producers, *, partitions: int, system_logins: Iterable[str] = ()) -> str:
+    """The ACL file. `partitions`: how many there are; `system_logins`: of the user `coins` beyond those in the file.
 
     Raises SettingsInvalid where nobody could log in as `coins`: the system would lock itself out.
     """
@@ -49,13 +51,19 @@ def rules_text(producers: Producers, *, system_logins: Iterable[str] = ()) -> st
     lines = [
         "user default off sanitize-payload resetchannels -@all",
         f"user {SYSTEM_USER} on sanitize-payload {_hashes(logins)} ~* &* +@all",
-        *(_user(one) for one in producers if one.name != SYSTEM_USER and one.logins),
+        *(_user(one, partitions) for one in producers if one.name != SYSTEM_USER and one.logins),
     ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _user(producer: Producer) -> str:
-    writes = " ".join(f"%W~{COMMANDS}{digits}:{producer.name}" for digits in _DIGITS)
+def written_keys(producer: str, partitions: int) -> list[str]:
+    """The keys that a producer may write to, as the server's patterns: one for each partition where they are few."""
+    numbers = map(str, range(partitions)) if partitions <= NAMED_PARTITIONS else _EVERY_PARTITION
+    return [f"{COMMANDS}{number}:{producer}" for number in numbers]
+
+
+def _user(producer: Producer, partitions: int) -> str:
+    writes = " ".join(f"%W~{key}" for key in written_keys(producer.name, partitions))
     reads = f"(-@all {_READING} %R~{outcomes_stream(producer.name)})"
     return (
         f"user {producer.name} on sanitize-payload {_hashes(producer.logins)} resetchannels -@all "
@@ -68,7 +76,11 @@ def _hashes(logins: Iterable[str]) -> str:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file of mode 0600 that readers see as it was or as it is, never in part. Raises SettingsInvalid."""
+    """Write a file of mode 0600 that readers see as it was or as it is, never in part. Raises SettingsInvalid.
+
+    Of a symbolic link what it points to is written. What root writes stays with whom it belonged to.
+    """
+    file = Path(os.path.realpath(file))
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,10 +88,23 @@ def write_private(file: Path, text: str) -> None:
         with os.fdopen(
             os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as out:
+            if os.geteuid() == 0 and file.exists():
+                before = file.stat()
+                os.fchown(out.fileno(), before.st_uid, before.st_gid)
             out.write(text)
             out.flush()
             os.fsync(out.fileno())
         fresh.replace(file)
+        _sync(file.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise SettingsInvalid(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _sync(directory: Path) -> None:
+    """Have the names in a directory on disk."""
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

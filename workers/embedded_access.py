@@ -9,16 +9,17 @@ import redis
 
 from ledger.trust import Producers
 from messages.publisher import connect
-from workers.access import login_of, rules_text, write_private
+from workers.access import SYSTEM_USER, login_of, rules_text, write_private
 from workers.errors import NotReady
 from workers.settings import Settings, embedded_endpoints
 
 ACCESS_FILE = "access_file"
 
 
-def bring_into_force(settings: Settings, producers: Producers) -> bool:
+def bring_into_force(settings: Settings, producers: Producers, *, ending: str | None = None) -> bool:
     """Let the embedded server that listens under `DATA_DIR` know its producers at once; whether there is one.
 
+    `ending`: the producer whose connections end, so that none lives on that was made by a password which is gone.
     Raises NotReady where it is there and does not take them.
     """
     endpoints = embedded_endpoints(settings.data_dir)
@@ -26,10 +27,13 @@ def bring_into_force(settings: Settings, producers: Producers) -> bool:
         return False
     url = endpoints["redis_url"]
     password = unquote(urlsplit(url).password or "")
-    write_private(Path(endpoints[ACCESS_FILE]), rules_text(producers, system_logins=[login_of(password)]))
+    rules = rules_text(producers, partitions=settings.partitions, system_logins=[login_of(password)])
+    write_private(Path(endpoints[ACCESS_FILE]), rules)
     client = connect(url)
     try:
         client.execute_command("ACL", "LOAD")  # type: ignore[no-untyped-call]
+        if ending is not None:
+            _end_connections(client, ending)
     except redis.RedisError as error:
         raise NotReady(
             f"the rules are written, and the server in {settings.data_dir} does not take them ({error}); "
@@ -38,3 +42,10 @@ def bring_into_force(settings: Settings, producers: Producers) -> bool:
     finally:
         client.close()
     return True
+
+
+def _end_connections(client: redis.Redis, user: str) -> None:
+    """End those of a user; of the system itself those that come by the network: its own are on the local socket."""
+    for one in client.client_list():
+        if one["user"] == user and not (user == SYSTEM_USER and "U" in one["flags"]):
+            client.client_kill_filter(_id=one["id"])

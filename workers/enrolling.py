@@ -1,7 +1,7 @@
-"""Changes to the producers file: a producer more, a rule more, a new secret. All else in it stays as it is written.
+"""Changes to the producers file: a producer more or less, a rule more, a new secret. All else in it stays as it is written.
 
-A new entry is appended. Of a producer that gets a new secret only `secrets` and `logins` are rewritten. What comes out is
-read back before it is put in place, and has to say just what was meant.
+A new entry is appended, one that goes is cut out. Of a producer that gets a new secret only `secrets` and `logins` are
+rewritten. What comes out is read back before it is put in place, and has to say just what was meant.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ OF_THE_SYSTEM = (SCHEDULER, COMMAND_LINE)
 HEADER = """\
 # Who may send commands, and which. Workers read it again within a second when it changes.
 #
-# `coins producer new` appends an entry, `allow` a rule, `rotate` rewrites the lines `secrets` and `logins` of one producer;
-# all else in here is yours, comments too. It holds secrets: mode 0600.
+# `coins producer new` appends an entry, `allow` a rule, `rotate` rewrites the lines `secrets` and `logins` of one producer,
+# `remove` takes one out; all else in here is yours, comments too. It holds secrets: mode 0600.
 #
 # A producer without `rules` may send everything, with `rules = []` nothing.
 """
@@ -115,6 +115,21 @@ def finish(file: Path, name: str) -> None:
     _change(file, drop)
 
 
+def remove(file: Path, name: str) -> None:
+    """Take a producer out, with its rules: nothing that it sends is taken any more. Raises SettingsInvalid."""
+
+    def cut(text: str, tables: dict[str, Any]) -> str:
+        _of(tables, name, file)
+        del tables[name]
+        return _without(text, name)
+
+    if name in OF_THE_SYSTEM:
+        raise SettingsInvalid(
+            f"{name} is the system's own and stays; for a new secret: coins producer rotate {name}"
+        )
+    _change(file, cut)
+
+
 def _change(file: Path, edit: Callable[[str, dict[str, Any]], str]) -> Producers:
     """Write the text that `edit` makes of the file's, if it says what `edit` has made of its tables."""
     with _alone(file):
@@ -139,11 +154,12 @@ def _change(file: Path, edit: Callable[[str, dict[str, Any]], str]) -> Producers
 @contextlib.contextmanager
 def _alone(file: Path) -> Iterator[None]:
     """Nobody else changes a file in this directory meanwhile."""
+    directory = Path(os.path.realpath(file)).parent
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        room = os.open(file.parent, os.O_RDONLY)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        room = os.open(directory, os.O_RDONLY)
     except OSError as error:
-        raise SettingsInvalid(f"{file.parent} cannot be used: {error.strerror}") from None
+        raise SettingsInvalid(f"{directory} cannot be used: {error.strerror}") from None
     try:
         fcntl.flock(room, fcntl.LOCK_EX)
         yield
@@ -198,9 +214,30 @@ def _prefix(text: str, name: str) -> str:
     return "producers." if isinstance(inner, dict) and name in inner else ""
 
 
+def _header_of(name: str) -> str:
+    """The pattern of what stands between the brackets of a producer's table."""
+    return rf"[ \t]*(producers[ \t]*\.[ \t]*)?[\"']?{name}[\"']?[ \t]*"
+
+
+def _without(text: str, name: str) -> str:
+    """The text without a producer's table and its rules. Comments that stand before another table stay with that."""
+    its_own = re.compile(
+        rf"[ \t]*(\[{_header_of(name)}\]|\[\[{_header_of(name)}\.[ \t]*[\"']?rules[\"']?[ \t]*\]\])"
+    )
+    kept: list[str] = []
+    for block in re.split(r"^(?=[ \t]*\[)", text, flags=re.M):
+        if its_own.match(block) is None:
+            kept.append(block)
+            continue
+        after = re.search(r"(^[ \t]*(#.*)?\n?)*\Z", block, re.M)
+        if after is not None and "#" in after[0]:
+            kept.append(after[0])
+    return "".join(kept)
+
+
 def _rewritten(text: str, name: str, table: dict[str, Any], file: Path) -> str:
     """The text with the producer's lines `secrets` and `logins` as the table has them."""
-    header = re.search(rf"^[ \t]*\[[ \t]*(producers[ \t]*\.[ \t]*)?[\"']?{name}[\"']?[ \t]*\].*$", text, re.M)
+    header = re.search(rf"^[ \t]*\[{_header_of(name)}\].*$", text, re.M)
     if header is None:
         raise SettingsInvalid(
             f"{file}: {name} is no table of its own; write it as [producers.{name}] and try again"

@@ -167,16 +167,22 @@ class _Reading:
 
 
 def read_text(file: Path) -> str:
-    """The text of a file that nobody else can read. Raises SettingsInvalid."""
+    """The text of a file that nobody else can read or change, but for root. Raises SettingsInvalid."""
     try:
         with file.open("rb") as opened:
-            mode = os.fstat(opened.fileno()).st_mode
+            found = os.fstat(opened.fileno())
+            mode = found.st_mode
             if not stat.S_ISREG(mode):
                 raise SettingsInvalid(f"{file} is no file; name the producers file")
             if mode & 0o077:
                 raise SettingsInvalid(
                     f"{file} holds secrets and can be read by others (mode {stat.S_IMODE(mode):o}); "
                     f"run: chmod 600 {file}"
+                )
+            if found.st_uid not in {os.geteuid(), 0}:
+                raise SettingsInvalid(
+                    f"{file} belongs to another user (id {found.st_uid}), who could change it; run this as that user, or: "
+                    f"chown {os.geteuid()} {file}"
                 )
             return opened.read().decode()
     except UnicodeDecodeError as error:

@@ -105,7 +105,7 @@ def load_with_sources(data_dir: Path | None = None) -> tuple[Settings, dict[str,
         raise SettingsInvalid(f"{wrong}. Mend the environment; `coins config` lists every setting.") from None
     if settings.database_url is None and settings.redis_url is None:
         for name, value in embedded_endpoints(settings.data_dir).items():
-            if name in (*SECRETS, "producers_file") and sources[name] == "default":
+            if name in (*SECRETS, "producers_file", "partitions") and sources[name] == "default":
                 given[name] = value
                 sources[name] = f"embedded system in {settings.data_dir}"
         settings = Settings(**given)

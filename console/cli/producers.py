@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from console.cli.processes import DataDir
+from messages.errors import MessagesError
 from workers.errors import NotReady, SettingsInvalid
 from workers.settings import Settings
 
@@ -40,6 +41,8 @@ def register(app: typer.Typer) -> None:
     producer.command("new")(new)
     producer.command("allow")(allow)
     producer.command("rotate")(rotate)
+    producer.command("remove")(remove)
+    producer.command("access")(access)
     producer.command("list")(list_)
     app.add_typer(producer, name="producer")
 
@@ -80,19 +83,19 @@ def new(
         )
     if everything or (name in OF_THE_SYSTEM and not (commands or under)):
         rules = None
-    elif under is None:
+    elif under is None or commands is None:
         raise SettingsInvalid(
-            f"say what {name} may send: --commands A,B --under ACCOUNT [--itself], or --everything"
+            f"say what {name} may send: --commands A,B (or '*') --under ACCOUNT [--itself], or --everything"
         )
     else:
         rules = (_rule(commands, under, itself),)
     made = enrol(file, name, rules)
-    access = _publish_access(file, acl, settings)
-    told = _told(made[name], settings, file)
+    published = _publish_access(file, acl, settings)
+    told = {"producer": name, "may_send": _may_send(rules), **_told(made[name], settings, file)}
     system = made.get(SYSTEM_USER)
     if system is not None and name != SYSTEM_USER:
         told["system"] = {"user": SYSTEM_USER, "password": system.password}
-    _tell(told, access, as_json=json_)
+    _tell(told, published, as_json=json_)
 
 
 def allow(
@@ -113,6 +116,8 @@ def allow(
 
     if under is None:
         raise SettingsInvalid("say for whom: --under ACCOUNT, or --under platform for everybody")
+    if commands is None:
+        raise SettingsInvalid(f"say what {name} may send: --commands A,B, or --commands '*' for all")
     file = _file(file, load(data))
     rule = _rule(commands, under, itself)
     add(file, name, rule)
@@ -142,13 +147,40 @@ def rotate(
     if finish:
         enrolling.finish(file, name)
         say(f"the old secret and password of {name} are not valid any more")
-        _publish_access(file, acl, settings).tell()
+        _publish_access(file, acl, settings, ending=name).tell()
         return
     made = enrolling.rotate(file, name)
-    access = _publish_access(file, acl, settings)
+    published = _publish_access(file, acl, settings)
     if not json_:
         say(f"the old ones stay valid until: coins producer rotate {name} --finish")
-    _tell(_told(made, settings, file), access, as_json=json_)
+    _tell(_told(made, settings, file), published, as_json=json_)
+
+
+def remove(name: Name, file: File = None, acl: Acl = None, data: DataDir = None) -> None:
+    """Take a producer out: its secret, its login and its rules are not valid any more, its connections end.
+
+    Example: coins producer remove device-mgmt
+    """
+    from console.cli.show import say
+    from workers import enrolling
+    from workers.settings import load
+
+    settings = load(data)
+    file = _file(file, settings)
+    enrolling.remove(file, name)
+    say(f"{name} is no producer any more; workers know within a second")
+    _publish_access(file, acl, settings, ending=name).tell()
+
+
+def access(file: File = None, acl: Acl = None, data: DataDir = None) -> None:
+    """Write the server's access rules anew, and bring them into force: after a change of COINS_PARTITIONS, or by hand.
+
+    Example: coins producer access
+    """
+    from workers.settings import load
+
+    settings = load(data)
+    _publish_access(_file(file, settings), acl, settings).tell()
 
 
 def list_(
@@ -178,9 +210,7 @@ def list_(
                 "producer": one.name,
                 "everything": one.rules is None,
                 "rules": rules,
-                "may_send": "everything"
-                if one.rules is None
-                else "; ".join(map(_rule_in_words, one.rules)) or "nothing",
+                "may_send": _may_send(one.rules),
                 "secrets": len(one.secrets),
                 "logins": len(one.logins),
                 **_streams(one.name, settings),
@@ -210,15 +240,19 @@ def _file(file: Path | None, settings: Settings) -> Path:
     return file or settings.producers_file or settings.data_dir / PRODUCERS_FILE
 
 
-def _rule(commands: str | None, under: str, itself: bool) -> Any:
+def _rule(commands: str, under: str, itself: bool) -> Any:
     from ledger.trust import Rule
     from messages.commands import COMMANDS
     from workers.producers import EVERY
 
-    named = [one.strip() for one in (commands or EVERY).split(",") if one.strip()]
+    named = [one.strip() for one in commands.split(",") if one.strip()]
     if unknown := [one for one in named if one != EVERY and one not in COMMANDS]:
         raise SettingsInvalid(f"--commands: {unknown[0]} is no command; `coins do` lists them")
     return Rule(None if EVERY in named else frozenset(named), under, itself)
+
+
+def _may_send(rules: Any) -> str:
+    return "everything" if rules is None else "; ".join(map(_rule_in_words, rules)) or "nothing"
 
 
 def _rule_in_words(rule: Any) -> str:
@@ -260,8 +294,10 @@ class _Access(NamedTuple):
             raise typer.Exit(1)
 
 
-def _publish_access(file: Path, acl: Path | None, settings: Settings) -> _Access:
-    """Write the server's access rules, and tell the embedded server where it listens.
+def _publish_access(
+    file: Path, acl: Path | None, settings: Settings, *, ending: str | None = None
+) -> _Access:
+    """Write the server's access rules, and tell the embedded server where it listens, which ends that user's connections.
 
     Raises nothing: what has just been made is to be shown in any case.
     """
@@ -272,12 +308,16 @@ def _publish_access(file: Path, acl: Path | None, settings: Settings) -> _Access
     written = acl or file.with_name(ACL_FILE)
     try:
         producers = load(file)
-        write_private(written, rules_text(producers))
-        if bring_into_force(settings, producers):
+        write_private(written, rules_text(producers, partitions=settings.partitions))
+        if bring_into_force(settings, producers, ending=ending):
             return _Access(f"access rules: {written}; the embedded server has them already")
-    except (SettingsInvalid, NotReady) as error:
+    except (SettingsInvalid, NotReady, MessagesError) as error:
         return _Access(f"the access rules are not in force: {error}", done=False)
-    return _Access(f"access rules: {written}; a server that has it as its aclfile takes them with: ACL LOAD")
+    # The server itself ends the connections of a user that it has no more.
+    then = f", then: CLIENT KILL USER {ending}" if ending is not None and producers.get(ending) else ""
+    return _Access(
+        f"access rules: {written}; a server that has it as its aclfile takes them with: ACL LOAD{then}"
+    )
 
 
 def _told(made: Any, settings: Settings, file: Path) -> dict[str, Any]:
@@ -291,12 +331,12 @@ def _told(made: Any, settings: Settings, file: Path) -> dict[str, Any]:
     }
 
 
-def _tell(told: dict[str, Any], access: _Access, *, as_json: bool) -> None:
+def _tell(told: dict[str, Any], published: _Access, *, as_json: bool) -> None:
     from console.cli.show import Column, say, write_fields, write_json
 
     if as_json:
         write_json(told)
-        access.tell()
+        published.tell()
         return
     shown = {**told, "writes": _shown_streams(told["writes"])}
     system = shown.pop("system", None)
@@ -307,4 +347,4 @@ def _tell(told: dict[str, Any], access: _Access, *, as_json: bool) -> None:
             f"the system itself logs in at such a server as {system['user']} with the password {system['password']} "
             "(not at the embedded one, which has its own)"
         )
-    access.tell()
+    published.tell()

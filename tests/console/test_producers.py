@@ -38,6 +38,7 @@ def test_the_first_producer_comes_with_the_systems_own(coins: Coins, file: Path)
     assert told["writes"] == ["coins:commands:0:shop"]
     assert told["reads"] == "coins:events:shop"
     assert told["user"] == "shop"
+    assert told["may_send"] == "Renewal, TopUp for acme and what is under it"
     found = content(file)
     assert list(found) == ["coins", "cli", "shop"]
     assert "rules" not in found["coins"]
@@ -145,7 +146,7 @@ def test_a_rule_more_is_added(coins: Coins, file: Path) -> None:
     done = coins("producer", "allow", "shop", "--commands", "Transfer", "--under", "rival")
     assert done.returncode == 0, done.stderr
     assert content(file)["shop"]["rules"][1] == {"commands": ["Transfer"], "under": "rival", "itself": False}
-    refused = coins("producer", "allow", "bank", "--under", "acme")
+    refused = coins("producer", "allow", "bank", "--commands", "*", "--under", "acme")
     assert refused.returncode == 2
     assert "everything already" in refused.stderr
 
@@ -157,10 +158,15 @@ def test_a_rule_more_is_added(coins: Coins, file: Path) -> None:
         (("new", "shop", "--commands", "TopDown", "--under", "acme"), "TopDown is no command"),
         (("new", "a/b", "--everything"), "no name of a producer"),
         (("new", "default", "--everything"), "choose another name"),
-        (("new", "shop", "--under", "a b"), "under: write the id of an account"),
+        (("new", "shop", "--under", "acme"), "--commands A,B (or '*')"),
+        (("new", "shop", "--commands", "*", "--under", "a b"), "under: write the id of an account"),
         (("new", "shop", "--everything", "--under", "acme"), "--everything stands alone"),
         (("rotate", "nobody"), "has no producer nobody"),
-        (("allow", "nobody", "--under", "acme"), "has no producer nobody"),
+        (("allow", "nobody", "--under", "acme"), "--commands '*' for all"),
+        (("allow", "nobody", "--commands", "*", "--under", "acme"), "has no producer nobody"),
+        (("remove", "nobody"), "has no producer nobody"),
+        (("remove", "coins"), "is the system's own"),
+        (("remove", "cli"), "is the system's own"),
         (("allow", "nobody"), "--under"),
         (("list",), "coins producer new"),
     ],
@@ -238,3 +244,73 @@ def test_a_process_does_not_start_on_a_file_that_it_cannot_use(
     done = coins(*verb, COINS_PRODUCERS_FILE=str(file), COINS_REDIS_URL="unix:///x", COINS_DATABASE_URL="x")
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_all_commands_are_granted_only_where_it_is_said(coins: Coins, file: Path) -> None:
+    done = coins("producer", "new", "shop", "--commands", "*", "--under", "acme")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^may send +everything under acme$", done.stdout, re.M)
+    assert content(file)["shop"]["rules"] == [{"commands": ["*"], "under": "acme", "itself": False}]
+
+
+def test_a_producer_that_is_removed_is_in_neither_file_and_all_else_is(coins: Coins, file: Path) -> None:
+    document(coins(*SHOP))
+    document(coins("producer", "new", "bank", "--everything", "--json"))
+    assert coins("producer", "allow", "shop", "--commands", "Transfer", "--under", "rival").returncode == 0
+    before = content(file)
+    done = coins("producer", "remove", "shop")
+    assert done.returncode == 0, done.stderr
+    del before["shop"]
+    assert content(file) == before
+    rules = (file.parent / "users.acl").read_text(encoding="ascii")
+    assert "shop" not in rules + file.read_text(encoding="utf-8")
+    assert "user bank on" in rules
+    assert coins("producer", "remove", "shop").returncode == 2
+
+
+def test_what_was_written_by_hand_outlives_a_removal(coins: Coins, file: Path) -> None:
+    file.parent.mkdir(mode=0o700)
+    after = '# the bank\n[coins-2]\nsecrets = ["a third secret of sixteen bytes"]\n'
+    file.write_text(BY_HAND.format(login="0" * 64) + after, encoding="utf-8")
+    file.chmod(0o600)
+    done = coins("producer", "remove", "device-mgmt")
+    assert done.returncode == 0, done.stderr
+    text = file.read_text(encoding="utf-8")
+    assert text == "# who may send\n" + BY_HAND.format(login="0" * 64).partition("# for now\n\n")[2] + after
+
+
+def test_a_producer_that_cannot_be_cut_out_stays(coins: Coins, file: Path) -> None:
+    file.parent.mkdir(mode=0o700)
+    text = '[producers]\nshop = {secrets = ["another secret of sixteen bytes"]}\n'
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    done = coins("producer", "remove", "shop")
+    assert done.returncode == 2
+    assert "change it by hand" in done.stderr
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_the_access_rules_follow_the_number_of_partitions(coins: Coins, file: Path) -> None:
+    document(coins(*SHOP))
+    rules = file.parent / "users.acl"
+    assert "coins:commands:1:shop" not in rules.read_text(encoding="ascii")
+    before = file.read_bytes()
+    done = coins("producer", "access", COINS_PARTITIONS="2")
+    assert done.returncode == 0, done.stderr
+    assert "ACL LOAD" in done.stderr
+    assert "%W~coins:commands:1:shop" in rules.read_text(encoding="ascii")
+    assert file.read_bytes() == before
+
+
+def test_what_is_made_is_shown_though_the_servers_address_cannot_be_read(coins: Coins, file: Path) -> None:
+    file.parent.mkdir(mode=0o700)
+    endpoints = {
+        "database_url": "postgresql://x",
+        "redis_url": "nonsense",
+        "access_file": str(file.parent / "acl"),
+    }
+    (file.parent / "endpoints.json").write_text(json.dumps(endpoints), encoding="utf-8")
+    done = coins(*SHOP)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["secret"] in file.read_text(encoding="utf-8")
+    assert "the access rules are not in force" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from deploy.listening import address_of
 from deploy.up import without_password
@@ -22,6 +25,7 @@ from messages import OutcomeReader, Publisher, TopUp, event
 from messages.publisher import Message
 from workers.errors import SettingsInvalid
 
+MESSAGES_README = Path(__file__).parents[2] / "messages" / "README.md"
 COINS = (sys.executable, "-P", "-m", "console.cli.main")
 WHOLE_SYSTEM_SECONDS = 60.0
 
@@ -64,11 +68,11 @@ def system(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator
     """The whole system, listening; `shop` may do everything for acme."""
     directory = tmp_path_factory.mktemp("listen")
     data, said = directory / "data", directory / "said.txt"
-    shop = enrolled(data, "shop", "--under", "acme", "--itself")
+    shop = enrolled(data, "shop", "--commands", "*", "--under", "acme", "--itself")
     with said.open("wb") as output:
         up = subprocess.Popen(
             [*COINS, "up", "--data", str(data), "--listen", f"127.0.0.1:{free_port}"],
-            env=clean(),
+            env={**clean(), "COINS_PARTITIONS": "2"},
             stdin=subprocess.DEVNULL,
             stderr=output,
         )
@@ -112,15 +116,13 @@ def test_a_producer_sends_over_tcp_and_is_answered(system: Listening) -> None:
     assert refused["data"]["reason"] == "not_authorized"
 
 
-def test_as_openssl_and_redis_cli_do_it(system: Listening) -> None:
+def test_as_python_and_redis_cli_do_it(system: Listening) -> None:
     body = (
         '{"specversion":"1.0","id":"by-hand","source":"shop","type":"coins.TopUp.v1",'
         '"data":{"account":"acme","amount":1}}'
     )
-    script = (
-        'printf %s "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -binary | base64 | '
-        'xargs redis-cli -p "$PORT" --user shop XADD coins:commands:0:shop "*" event "$BODY" signature'
-    )
+    written = re.findall(r"^```sh\n(.*?)^```", MESSAGES_README.read_text(encoding="utf-8"), re.M | re.S)
+    (script,) = (one for one in written if "redis-cli" in one)
     done = subprocess.run(
         ["sh", "-c", script],
         env={
@@ -150,16 +152,103 @@ def test_without_a_password_nobody_gets_in(system: Listening) -> None:
 
 
 def test_a_producer_that_is_added_while_it_runs_needs_no_restart(system: Listening) -> None:
-    late = enrolled(system.data, "late", "--under", "acme", "--itself")
+    late = enrolled(system.data, "late", "--commands", "*", "--under", "acme", "--itself")
     said = outcome_of(system.url(late), "late", late["secret"], "acme", "t1")
     assert said["data"]["command"]["source"] == "late"
     turned = system.coins("producer", "rotate", "late", "--json")
     new = json.loads(turned.stdout)
-    for told in (late, new):
-        assert redis.Redis.from_url(system.url(told)).ping()
+    before, after = (lasting(system.url(told)) for told in (late, new))
+    for client in (before, after):
+        assert client.ping()
     assert system.coins("producer", "rotate", "late", "--finish").returncode == 0
+    with pytest.raises(redis.ConnectionError):
+        before.ping()
     with pytest.raises(redis.AuthenticationError):
-        redis.Redis.from_url(system.url(late)).ping()
+        lasting(system.url(late)).ping()
+    assert lasting(system.url(new)).ping()
+
+
+def lasting(url: str) -> redis.Redis:
+    """A client with one connection, which is not made again when it ends."""
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), single_connection_client=True)
+
+
+def test_a_producer_that_is_removed_while_it_runs_is_cut_off(system: Listening) -> None:
+    gone = enrolled(system.data, "gone", "--everything")
+    client = lasting(system.url(gone))
+    assert client.ping()
+    done = system.coins("producer", "remove", "gone")
+    assert done.returncode == 0, done.stderr
+    assert "has them already" in done.stderr
+    with pytest.raises(redis.ConnectionError):
+        client.ping()
+    with pytest.raises(redis.AuthenticationError):
+        lasting(system.url(gone)).ping()
+    assert redis.Redis.from_url(system.url(system.shop)).ping()
+
+
+def test_a_new_password_of_the_system_leaves_its_own_processes_connected(system: Listening) -> None:
+    endpoints = json.loads((system.data / "endpoints.json").read_text(encoding="utf-8"))
+    own = lasting(endpoints["redis_url"])
+    assert own.ping()
+    old = json.loads(system.coins("producer", "rotate", "coins", "--json").stdout)
+    outside = lasting(system.url(old))
+    assert outside.ping()
+    assert system.coins("producer", "rotate", "coins", "--finish").returncode == 0
+    assert own.ping()
+    with pytest.raises(redis.ConnectionError):
+        outside.ping()
+
+
+def test_the_partitions_in_force_are_known_to_every_verb(system: Listening) -> None:
+    assert system.shop["writes"] == ["coins:commands:0:shop"], (
+        "it was made before the system was started with two"
+    )
+    assert json.loads(system.coins("config", "--json").stdout)
+    with redis.Redis.from_url(system.url(system.shop)) as client:
+        assert client.xadd("coins:commands:1:shop", {"event": "{}"})
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.xadd("coins:commands:2:shop", {"event": "{}"})
+    assert system.coins("producer", "access").returncode == 0
+    rules = (system.data / "users.acl").read_text(encoding="ascii")
+    assert "%W~coins:commands:1:shop (" in rules
+
+
+def test_who_is_not_let_in_is_told_so_and_not_to_try_again(system: Listening, tmp_path: Path) -> None:
+    line = tmp_path / "one.ndjson"
+    line.write_text('{"type":"coins.TopUp.v1","data":{"account":"acme","amount":1}}\n', encoding="utf-8")
+    done = subprocess.run(
+        [*COINS, "send", str(line)],
+        env={
+            **clean(),
+            "COINS_PRODUCERS_FILE": str(system.data / "producers.toml"),
+            "COINS_DATABASE_URL": "postgresql:///none",
+            "COINS_REDIS_URL": f"redis://cli:wrong@127.0.0.1:{system.port}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "does not let this user do that" in done.stderr
+
+
+def test_health_says_how_many_producers_there_are_and_whether_their_file_can_be_used(
+    system: Listening,
+) -> None:
+    def found() -> dict[str, Any]:
+        done = system.coins("health", "--json")
+        return next(check for check in json.loads(done.stdout)["checks"] if check["name"] == "producers")
+
+    file = system.data / "producers.toml"
+    assert found()["ok"]
+    file.chmod(0o644)
+    try:
+        spoiled = found()
+    finally:
+        file.chmod(0o600)
+    assert not spoiled["ok"]
+    assert "chmod 600" in spoiled["detail"]
 
 
 def test_a_message_that_is_far_too_long_is_not_even_taken_in(system: Listening) -> None:

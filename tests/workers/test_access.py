@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +12,14 @@ from typing import Any
 import pytest
 import redis
 
-from deploy.listening import Address, ListeningValkey
+from deploy.errors import ServerNotStarted
+from deploy.listening import PASSWORD_FILE, Address, ListeningValkey
 from ledger.trust import Producer, Producers
 from messages import OutcomeReader, Publisher, TopUp, event
-from messages.errors import EdgeUnavailable
-from messages.publisher import connect
-from workers.access import login_of, rules_text
+from messages.errors import EdgeRefused
+from messages.publisher import Message, connect
+from messages.streams import MAX_PARTITIONS, read_commands_stream
+from workers.access import login_of, rules_text, write_private, written_keys
 from workers.errors import SettingsInvalid
 
 PASSWORD, OLD_PASSWORD, OTHERS_PASSWORD = "shop's new one", "shop's old one", "somebody else's"
@@ -33,7 +38,11 @@ OWN, OUTCOMES = "coins:commands:0:shop", "coins:events:shop"
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[ListeningValkey]:
     made = ListeningValkey(
-        tmp_path_factory.mktemp("valkey"), Address("127.0.0.1", free_port), PRODUCERS, durable=False
+        tmp_path_factory.mktemp("valkey"),
+        Address("127.0.0.1", free_port),
+        PRODUCERS,
+        partitions=MAX_PARTITIONS,
+        durable=False,
     )
     made.prepare_access()
     made.start()
@@ -120,6 +129,8 @@ FORBIDDEN: list[tuple[Any, ...]] = [
     ("XADD", "coins:commands:x:shop", "*", "event", "{}"),
     ("XADD", "coins:commands:00000:shop", "*", "event", "{}"),
     ("XADD", "coins:commands:00:shop", "*", "event", "{}"),
+    ("XADD", "coins:commands:1024:shop", "*", "event", "{}"),
+    ("XADD", "coins:commands:1999:shop", "*", "event", "{}"),
     ("XADD", "coins:commands:2000:shop", "*", "event", "{}"),
     ("XADD", "coins:commands::shop", "*", "event", "{}"),
     ("XADD", "anything", "*", "event", "{}"),
@@ -188,8 +199,20 @@ def test_while_a_password_is_changed_both_are_valid(valkey: ListeningValkey, sys
     ],
 )
 def test_nobody_else_comes_in(valkey: ListeningValkey, user: str, password: str) -> None:
-    with pytest.raises(EdgeUnavailable):
+    with pytest.raises(EdgeRefused, match="look at the user and the password"):
         OutcomeReader(url(valkey, user, password), user)
+    with (
+        Publisher(url(valkey, user, password), producer=user) as publisher,
+        pytest.raises(EdgeRefused, match="look at the user and the password"),
+    ):
+        publisher.send_raw([Message(b"{}")])
+
+
+def test_what_a_producer_may_not_write_or_read_is_told_as_refused(valkey: ListeningValkey) -> None:
+    with Publisher(url(valkey), producer="shop-2") as publisher, pytest.raises(EdgeRefused):
+        publisher.send_raw([Message(b"{}")])
+    with pytest.raises(EdgeRefused, match="coins producer list"):
+        OutcomeReader(url(valkey), "shop-2")
 
 
 def test_without_a_name_there_is_no_way_in(valkey: ListeningValkey) -> None:
@@ -201,9 +224,9 @@ def test_without_a_name_there_is_no_way_in(valkey: ListeningValkey) -> None:
 
 def test_the_system_does_not_lock_itself_out() -> None:
     with pytest.raises(SettingsInvalid, match="coins producer rotate coins"):
-        rules_text(PRODUCERS)
+        rules_text(PRODUCERS, partitions=1)
     with pytest.raises(SettingsInvalid, match="coins producer new coins"):
-        rules_text(Producers({}))
+        rules_text(Producers({}), partitions=1)
 
 
 def test_the_rules_hold_no_password(valkey: ListeningValkey) -> None:
@@ -212,3 +235,72 @@ def test_the_rules_hold_no_password(valkey: ListeningValkey) -> None:
     assert login_of(PASSWORD) in text
     assert valkey.access_file.stat().st_mode & 0o077 == 0
     assert Path(valkey.data_dir / "valkey.password").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("partitions", [1, 3, 64, 65, MAX_PARTITIONS])
+def test_what_may_be_written_is_what_is_read(partitions: int) -> None:
+    patterns = written_keys("shop", partitions)
+    for number in range(2_001):
+        stream = f"coins:commands:{number}:shop"
+        granted = any(fnmatch.fnmatchcase(stream, pattern) for pattern in patterns)
+        read = read_commands_stream(stream) is not None
+        assert granted == (read and (number < partitions or partitions > 64)), stream
+
+
+def test_where_partitions_are_few_no_other_is_granted() -> None:
+    text = rules_text(PRODUCERS, partitions=2, system_logins=["0" * 64])
+    assert " %W~coins:commands:0:shop %W~coins:commands:1:shop (" in text
+    assert "coins:commands:2" not in text
+
+
+def test_the_systems_own_pipelines_are_longer_than_what_one_command_may_be(
+    valkey: ListeningValkey, system: redis.Redis
+) -> None:
+    with Publisher(valkey.url, producer="shop", timeout_seconds=30) as publisher:
+        publisher.send_raw([Message(b"x" * 1024 * 1024)] * 64)
+    assert system.xlen(OWN) == 64
+    assert len(system.xrange(OWN)) == 64  # type: ignore[arg-type]
+
+
+def test_a_command_that_never_ends_does_not_fill_the_memory(
+    valkey: ListeningValkey, system: redis.Redis
+) -> None:
+    argument = b"$1048576\r\n" + b"x" * 1024 * 1024 + b"\r\n"
+    with socket.create_connection(valkey.address, timeout=20) as raw:
+        raw.sendall(f'AUTH shop "{PASSWORD}"\r\n'.encode())
+        assert raw.recv(100) == b"+OK\r\n"
+        raw.sendall(b"*2000\r\n$4\r\nXADD\r\n")
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            raw.sendall(argument * 1_000)
+    assert system.ping(), "the system is still let in"
+    memory: Any = system.info("memory")
+    assert memory["used_memory_peak"] < 900 * 1024 * 1024
+
+
+@pytest.mark.parametrize("text", ["", "\n", "fifteen-bytes..\n"])
+def test_a_password_that_is_none_is_not_taken(tmp_path: Path, text: str) -> None:
+    (tmp_path / PASSWORD_FILE).write_text(text, encoding="ascii")
+    made = ListeningValkey(tmp_path, Address("127.0.0.1", 1), PRODUCERS)
+    with pytest.raises(ServerNotStarted, match="Remove it, and a new one is made"):
+        made.prepare_access()
+    assert not made.access_file.exists()
+
+
+def test_of_a_symbolic_link_the_file_behind_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link, target = tmp_path / "users.acl", tmp_path / "real" / "users.acl"
+    link.symlink_to(target)
+    for text in ("one", "another"):
+        write_private(link, text)
+        assert link.is_symlink()
+        assert target.read_text(encoding="ascii") == text
+    assert [one.name for one in target.parent.iterdir()] == ["users.acl"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes what belongs to others")
+def test_what_root_writes_stays_with_its_owner(tmp_path: Path) -> None:
+    file = tmp_path / "users.acl"
+    write_private(file, "one")
+    os.chown(file, 12_345, 23_456)
+    write_private(file, "another")
+    assert (file.stat().st_uid, file.stat().st_gid, file.stat().st_mode & 0o777) == (12_345, 23_456, 0o600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +138,14 @@ def test_what_is_wrong_is_said_with_file_producer_and_key(write: Write, text: st
 def test_a_file_that_others_can_read_is_refused(write: Write, mode: int) -> None:
     file = write(WHOLE, mode)  # type: ignore[call-arg]
     with pytest.raises(SettingsInvalid, match=f"chmod 600 {file}"):
+        load(file)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can read what others keep to themselves")
+def test_a_file_of_another_user_is_refused(write: Write) -> None:
+    file = write(WHOLE)
+    os.chown(file, 12_345, -1)
+    with pytest.raises(SettingsInvalid, match=r"belongs to another user \(id 12345\).*chown 0 "):
         load(file)
 
 
