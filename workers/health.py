@@ -11,8 +11,10 @@ from ledger.database import connect
 from ledger.errors import DatabaseUnavailable, SchemaOutdated
 from ledger.schema import check_schema
 from messages.publisher import connect as connect_redis
+from workers.errors import SettingsInvalid
 from workers.jobs.rows import TRIES
 from workers.process import GONE_AFTER_SECONDS
+from workers.producers import load as load_producers
 from workers.settings import Settings
 
 OUTBOX_LATE_SECONDS = 10
@@ -49,7 +51,7 @@ WHERE role = %b AND seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS}
 
 def examine(settings: Settings) -> list[Check]:
     """Every check, in the order in which one depends on the other. Raises NotReady where nothing is set up."""
-    checks = [_edge(settings)]
+    checks = [_edge(settings), *_producers(settings)]
     try:
         with connect(settings.database, name="health", timeout_seconds=3) as connection:
             checks.append(Check("database", True, "answers"))
@@ -75,6 +77,16 @@ def _edge(settings: Settings) -> Check:
     return Check("edge", True, "answers")
 
 
+def _producers(settings: Settings) -> list[Check]:
+    if settings.producers_file is None:
+        return []
+    try:
+        count = len(load_producers(settings.producers_file).by_name)
+    except SettingsInvalid as error:
+        return [Check("producers", False, str(error))]
+    return [Check("producers", True, f"{count} of them in {settings.producers_file}")]
+
+
 def inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]:
     """What the database knows of the processes and of their work."""
     owned, stopped = _row(connection, _PARTITIONS, (partitions,))
@@ -92,7 +104,8 @@ def inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]:
             Check(
                 "stopped",
                 False,
-                f"{stopped} partitions: too many commands crashed in a row; restart the workers",
+                f"{stopped} partitions: too many commands crashed in a row; restart the workers of a deployment, or under "
+                "`coins up` end the processes whose ids are in DIR/run/commands-*.pid: they are started again",
             )
         )
     checks.append(_jobs(connection))
