@@ -84,7 +84,7 @@ def _producers(settings: Settings) -> list[Check]:
         count = len(load_producers(settings.producers_file).by_name)
     except SettingsInvalid as error:
         return [Check("producers", False, str(error))]
-    return [Check("producers", True, f"{count} of them in {settings.producers_file}")]
+    return [Check("producers", True, f"{count} in {settings.producers_file}")]
 
 
 def inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]:

@@ -1,0 +1,35 @@
+"""What health says of single things; of the whole system `tests/console/test_system_verbs.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ledger.database import connect
+from tests.system.site import Site
+from workers.health import examine, inside
+from workers.settings import Settings
+
+
+def test_a_partition_that_is_stopped_says_how_it_goes_on(site: Site) -> None:
+    with connect(site.database_url, name="test") as connection:
+        assert "stopped" not in {check.name for check in inside(connection, 2)}
+        connection.execute("UPDATE partition SET stopped_at = clock_timestamp() WHERE id = 0")
+        (stopped,) = (check for check in inside(connection, 2) if check.name == "stopped")
+    assert not stopped.ok
+    assert "restart the workers of a deployment" in stopped.detail
+    assert "DIR/run/commands-*.pid" in stopped.detail
+
+
+def test_producers_are_a_check_where_there_is_a_file(site: Site, tmp_path: Path) -> None:
+    def producers(file: Path | None) -> list[tuple[bool, str]]:
+        settings = Settings(database_url=site.database_url, redis_url=site.edge_url, producers_file=file)  # type: ignore[arg-type]
+        return [(check.ok, check.detail) for check in examine(settings) if check.name == "producers"]
+
+    file = tmp_path / "producers.toml"
+    assert producers(None) == []
+    ((ok, detail),) = producers(file)
+    assert not ok
+    assert "coins producer new" in detail
+    file.write_text('[shop]\nsecrets = ["a secret of sixteen bytes"]\n', encoding="utf-8")
+    file.chmod(0o600)
+    assert producers(file) == [(True, f"1 in {file}")]
