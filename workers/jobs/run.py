@@ -21,7 +21,7 @@ import structlog
 from ledger.dead_letters import escaped
 from ledger.errors import BatchRaced, DatabaseUnavailable
 from ledger.faults import Fault, classify
-from messages.errors import EdgeUnavailable
+from messages.errors import EdgeRefused, EdgeUnavailable
 from workers.errors import SettingsInvalid, WorkersError
 from workers.settings import Settings
 
@@ -221,7 +221,8 @@ class Run:
 
 def is_outage(error: BaseException) -> bool:
     """Whether a server is away, which is nobody's fault and passes."""
-    if isinstance(error, DatabaseUnavailable | EdgeUnavailable | redis.ConnectionError | redis.TimeoutError):
+    away = DatabaseUnavailable | EdgeUnavailable | EdgeRefused | redis.ConnectionError | redis.TimeoutError
+    if isinstance(error, away):
         return True
     return isinstance(error, psycopg.Error) and classify(error) is Fault.OUTAGE and not is_defect(error)
 
