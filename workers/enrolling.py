@@ -76,6 +76,14 @@ def allow(file: Path, name: str, rule: Rule) -> None:
             raise SettingsInvalid(
                 f"{file}: {name} may send everything already; a rule would take the rest away. Edit the file for that."
             )
+        if not table["rules"]:
+            begin, end = _block(text, name, file)
+            # What is written as an empty array can have no tables.
+            text = (
+                text[:begin]
+                + re.sub(r"(?m)^[ \t]*rules[ \t]*=[ \t]*\[\s*\].*\n?", "", text[begin:end])
+                + text[end:]
+            )
         table["rules"].append(made := _rule(rule))
         return f"{_ended(text)}\n{_rule_text(_prefix(text, name) + name, made)}"
 
@@ -237,14 +245,8 @@ def _without(text: str, name: str) -> str:
 
 def _rewritten(text: str, name: str, table: dict[str, Any], file: Path) -> str:
     """The text with the producer's lines `secrets` and `logins` as the table has them."""
-    header = re.search(rf"^[ \t]*\[{_header_of(name)}\].*$", text, re.M)
-    if header is None:
-        raise SettingsInvalid(
-            f"{file}: {name} is no table of its own; write it as [producers.{name}] and try again"
-        )
-    following = re.compile(r"^[ \t]*\[", re.M).search(text, header.end())
-    end = following.start() if following else len(text)
-    block = text[header.end() : end]
+    begin, end = _block(text, name, file)
+    block = text[begin:end]
     for key in ("logins", "secrets"):
         line = f"{key} = {_texts(table[key])}"
         written = re.search(rf"^[ \t]*{key}[ \t]*=[ \t]*\[[^\]]*\]", block, re.M)
@@ -252,4 +254,15 @@ def _rewritten(text: str, name: str, table: dict[str, Any], file: Path) -> str:
             block = f"\n{line}{block}"
         else:
             block = block[: written.start()] + line + block[written.end() :]
-    return text[: header.end()] + block + text[end:]
+    return text[:begin] + block + text[end:]
+
+
+def _block(text: str, name: str, file: Path) -> tuple[int, int]:
+    """Where the lines of the producer's own table stand: behind its header, up to the next one."""
+    header = re.search(rf"^[ \t]*\[{_header_of(name)}\].*$", text, re.M)
+    if header is None:
+        raise SettingsInvalid(
+            f"{file}: {name} is no table of its own; write it as [producers.{name}] and try again"
+        )
+    following = re.compile(r"^[ \t]*\[", re.M).search(text, header.end())
+    return header.end(), following.start() if following else len(text)

@@ -71,6 +71,7 @@ def new(
 
     Example: coins producer new device-mgmt --commands DebitForDeviceOnboarding,Renewal --under acme --itself
     """
+    from console.cli.show import say
     from workers.access import SYSTEM_USER
     from workers.enrolling import OF_THE_SYSTEM, enrol
     from workers.settings import load
@@ -81,8 +82,11 @@ def new(
         raise SettingsInvalid(
             "--everything stands alone: without it, --commands and --under say what it may send"
         )
+    rules: tuple[Any, ...] | None
     if everything or (name in OF_THE_SYSTEM and not (commands or under)):
         rules = None
+    elif under is None and commands is None:
+        rules = ()  # nothing until it is allowed
     elif under is None or commands is None:
         raise SettingsInvalid(
             f"say what {name} may send: --commands A,B (or '*') --under ACCOUNT [--itself], or --everything"
@@ -90,6 +94,8 @@ def new(
     else:
         rules = (_rule(commands, under, itself),)
     made = enrol(file, name, rules)
+    if rules == ():
+        say(f"{name} may send nothing yet: coins producer allow {name} --commands A,B --under ACCOUNT")
     published = _publish_access(file, acl, settings)
     told = {"producer": name, "may_send": _may_send(rules), **_told(made[name], settings, file)}
     system = made.get(SYSTEM_USER)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ledger.trust import Rule
 from tests.console.running import Coins, coins_with, document
 from workers.access import login_of
 from workers.producers import load
@@ -151,10 +152,25 @@ def test_a_rule_more_is_added(coins: Coins, file: Path) -> None:
     assert "everything already" in refused.stderr
 
 
+def test_a_producer_of_whom_nothing_was_said_may_send_nothing_until_it_is_allowed(
+    coins: Coins, file: Path
+) -> None:
+    done = coins("producer", "new", "shop", "--json")
+    assert document(done)["may_send"] == "nothing"
+    assert "coins producer allow shop" in done.stderr
+    assert load(file).by_name["shop"].rules == ()
+    assert coins("producer", "allow", "shop", "--commands", "TopUp", "--under", "acme").returncode == 0
+    assert load(file).by_name["shop"].rules == (Rule(frozenset({"TopUp"}), "acme"),)
+    assert (
+        coins("producer", "allow", "shop", "--commands", "*", "--under", "beta", "--itself").returncode == 0
+    )
+    assert len(load(file).by_name["shop"].rules or ()) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("new", "shop"), "--under ACCOUNT"),
+        (("new", "shop", "--commands", "TopUp"), "--under ACCOUNT"),
         (("new", "shop", "--commands", "TopDown", "--under", "acme"), "TopDown is no command"),
         (("new", "a/b", "--everything"), "no name of a producer"),
         (("new", "default", "--everything"), "choose another name"),
