@@ -45,7 +45,7 @@ OVER = frozenset({"done", "stopped", "canceled"})
 RATE = 500.0
 LOOK_SECONDS = 0.2
 NOBODY_SECONDS = 15.0
-NICENESS = 10
+NICENESS = 19
 Replay = Annotated[int, typer.Argument(metavar="REPLAY")]
 
 
@@ -185,6 +185,13 @@ def resume(
         _follow(settings, replay, json=json)
 
 
+def _stand_back() -> None:
+    """Who looks ahead takes the time that nobody who pays needs."""
+    os.nice(NICENESS)
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def _foreseen(
     settings: Settings, chosen: LetterFilter, *, limit: int | None, even_if_newer: bool
 ) -> Foreseen:
@@ -195,7 +202,7 @@ def _foreseen(
     from workers.producers import producers_now
 
     producers = producers_now(settings)
-    os.nice(NICENESS)  # who looks ahead stands behind who pays
+    _stand_back()
     foreseen, after, left = Foreseen(), 0, limit
     with snapshot_of(settings.database, name="dry run") as connection:
         while left is None or left > 0:
