@@ -331,9 +331,8 @@ class Supervisor:
         environment |= {SUPERVISOR_FD: str(self._pipe[0]), READY_FILE: str(watched.ready)}
         process = spawn(watched.child.command, watched.log, environment, pass_fds=self._pipe[:1])
         watched.process, watched.started_at = process, time.monotonic()
-        beside = watched.pid_file.with_suffix(".new")  # nobody is to read half of it
-        beside.write_text(f"{process.pid}\n", encoding="ascii")
-        beside.replace(watched.pid_file)
+        (beside := watched.pid_file.with_suffix(".new")).write_text(f"{process.pid}\n", encoding="ascii")
+        beside.replace(watched.pid_file)  # nobody is to read half of it
         return process
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""What could not be decided is kept here, with its bytes, until somebody has understood it. Nothing is ever dropped.
+"""What could not be decided is kept here, with its bytes, until somebody has understood it.
 
 So is what a job has tried for long enough (`gave up`).
 

@@ -14,7 +14,8 @@ import psycopg
 from ledger.acts import Doing
 from ledger.dead_letters import CRASHED, escaped
 from ledger.errors import NotFound, QueryInvalid
-from ledger.replay import Letter, abandon
+from ledger.letters import Letter
+from ledger.replay import abandon
 
 SOURCE = "cli"
 # How long the new message may be applied, and how long the letter is nobody else's.

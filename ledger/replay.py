@@ -18,17 +18,17 @@ import psycopg
 
 from ledger import dead_letters, last_set, outcome
 from ledger.acts import Doing, Done, write_down
-from ledger.batch import Batch, Delivery, Item
+from ledger.batch import Batch, Item
 from ledger.book import Book
 from ledger.dead_letters import CRASHED, INVALID, UNAUTHENTICATED, UNREADABLE, DeadLetter, escaped
 from ledger.fence import Claim
 from ledger.handle import Work
 from ledger.last_set import Moment, Said
+from ledger.letters import Letter, delivery_of
 from ledger.store import archive, publish
 from ledger.trust import Producers
-from messages.codec import Decoded, Invalid, Part, Unauthenticated, Unreadable, bytes_of_parts, command_name
+from messages.codec import Decoded, Invalid, Part, Unauthenticated, Unreadable, command_name
 from messages.reasons import Reason
-from messages.streams import read_commands_stream
 
 # The partition of messages that come from here and not from the edge, in the table of raw messages.
 NO_PARTITION = -1
@@ -61,28 +61,6 @@ SETTLED = frozenset(
         Result.ABANDONED,
     }
 )
-
-
-class Letter(NamedTuple):
-    """A letter as it is replayed. arrived_at: when it last came; arrival: where among all that came in.
-
-    whole: its bytes are a message, else one event that was cut out of it. verified: it is its producer's.
-    """
-
-    id: int
-    reason: str
-    source: str | None
-    command_id: str | None
-    producer: str | None
-    stream: str
-    position: str
-    place: int
-    headers: dict[str, Any]
-    raw: bytes
-    whole: bool
-    verified: bool
-    arrived_at: datetime
-    arrival: int | None
 
 
 class Verdict(NamedTuple):
@@ -132,43 +110,6 @@ SELECT id FROM dead_letter
 WHERE id = ANY(%s::int8[]) AND state IN ('waiting', 'failed again')
   AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
 ORDER BY id FOR UPDATE"""
-
-
-def delivery_of(letter: Letter, producers: Producers | None = None, *, vouched_for: bool = False) -> Delivery:
-    """The letter's own event as a message of its own, by whoever was found to have sent it.
-
-    Where nobody was found it has to be genuine by the producers file that is in force now, with the signature that it came
-    with; what was never read is then looked at as a whole. vouched_for: an operator decides about it, whoever has sent it.
-    """
-    known = read_commands_stream(letter.stream)
-    claimed = known[1] if known else letter.producer
-    signature = str(letter.headers["signature"]).encode() if "signature" in letter.headers else None
-    unread = letter.reason == UNAUTHENTICATED and letter.producer is None
-    if vouched_for or (producers is None and not unread) or letter.verified:
-        return _own_event(letter, letter.producer, None if vouched_for else producers)
-    whole = Delivery(letter.stream, letter.position, claimed, letter.raw, None, signature, producers)
-    if producers is None:
-        whole.discredit("there is no producers file by which it could be found genuine")
-    elif not letter.whole:
-        whole.discredit("it came in when there was no producers file, and nobody has vouched for it")
-    return whole if unread or not whole.is_genuine else _own_event(letter, claimed, producers)
-
-
-def own_text(letter: Letter) -> str:
-    """The letter's own event, for people."""
-    return _own_event(letter, None, None).body.decode("utf-8", "backslashreplace")
-
-
-def _own_event(letter: Letter, producer: str | None, producers: Producers | None) -> Delivery:
-    """What was cut out of a message is one event, even if it looks like several."""
-    body, single = letter.raw, not letter.whole
-    if letter.whole:
-        parts = bytes_of_parts(body)
-        if parts != [body] and letter.place < len(parts):
-            body, single = parts[letter.place], True
-    return Delivery(
-        letter.stream, letter.position, producer, body, producers=producers, verified=True, single=single
-    )
 
 
 class _Again(Work):
@@ -288,7 +229,7 @@ class _Again(Work):
             if item.body is not None:
                 by_letter[item.delivery].append(item)
         # Of what was decided before, everybody has heard.
-        new = [item for item in self.items if item.body is not None and item.is_new]
+        new = [item for item in self.items if item.is_new]
         if new:
             archive(self.connection, self.key, self.batch, {item.delivery for item in new}, self.now)
             dead_letters.resolve(self.connection, [item.key for item in new], self.now)
@@ -328,9 +269,7 @@ def set_since(command: Any, arrival: int | None, set_at: Mapping[Said, Moment]) 
         last = set_at.get(one)
         kind, subject = one
         if arrival is None:
-            return (
-                f"nobody knows whether the {kind} of {subject} was set since: it came in before version 0.1"
-            )
+            return f"nobody knows whether the {kind} of {subject} was set since: the letter is older than that was kept"
         if last is not None and last.arrival > arrival:
             return f"the {kind} of {subject} was set at {last.at:%Y-%m-%d %H:%M:%S} UTC"
     return None

@@ -23,8 +23,9 @@ from ledger.decide import Wanted, needs
 from ledger.errors import TooMuchAtOnce
 from ledger.foresight import NEVER
 from ledger.last_set import Moment, Said
+from ledger.letters import Letter, delivery_of
 from ledger.model import Applied
-from ledger.replay import Letter, delivery_of, set_since
+from ledger.replay import set_since
 from ledger.ruling import ruling
 from ledger.snapshot import Known, load
 from ledger.trust import Producers

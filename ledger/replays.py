@@ -12,9 +12,9 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from ledger.errors import NotFound, QueryInvalid
+from ledger.letters import Letter
 from ledger.queries.dead import OPEN, LetterFilter, conditions_of
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit, number_in
-from ledger.replay import Letter
 
 BYTES_AT_ONCE = 16 * 1024 * 1024
 

@@ -167,15 +167,16 @@ class StreamReader:
 
     def _deliveries(self, stream: Stream, entries: list[Any]) -> list[Delivery]:
         deliveries: list[Delivery] = []
-        ahead = 0
+        ahead, full = 0, False
         for position, flat in entries:
             fields = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else flat
             size = sum(map(len, fields.values()))
-            if deliveries and ahead + size > AHEAD_BYTES:
-                break  # read again when its turn comes
+            self._size += size
+            full = full or (bool(deliveries) and ahead + size > AHEAD_BYTES)
+            if full:
+                continue  # read again when its turn comes
             stream.cursor, ahead = position.decode(), ahead + size
             deliveries.append(self._delivery(stream, fields))
-        self._size += sum(len(value) for _, flat in entries for value in flat)
         return deliveries
 
     def _delivery(self, stream: Stream, fields: dict[bytes, bytes]) -> Delivery:

@@ -35,8 +35,9 @@ from messages.fields import time_text
 
 if TYPE_CHECKING:
     from ledger.acts import Doing
+    from ledger.letters import Letter
     from ledger.queries.dead import LetterFilter
-    from ledger.replay import Letter, Verdict
+    from ledger.replay import Verdict
     from workers.settings import Settings
 
 REJECTED, SOURCE = 4, "cli"
@@ -213,7 +214,7 @@ def _body(event: dict[str, Any]) -> bytes:
 
 def _show_change(found: Letter, event: dict[str, Any]) -> None:
     from ledger.dead_letters import UNAUTHENTICATED
-    from ledger.replay import own_text
+    from ledger.letters import own_text
 
     if found.reason == UNAUTHENTICATED or not found.producer:
         say("nobody was found to have sent the old one; the new one is yours, with all that you may")
@@ -235,7 +236,7 @@ def _letter(connection: Any, number: int) -> Letter:
 
 
 def _mended(found: Letter, fields: list[str], file: Path | None) -> dict[str, Any]:
-    from ledger.replay import delivery_of
+    from ledger.letters import delivery_of
 
     if file is not None:
         try:

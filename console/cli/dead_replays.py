@@ -199,6 +199,7 @@ def _foreseen(
     from ledger.queries.reading import reading as snapshot_of
     from ledger.replay_foreseen import AT_ONCE, Foreseen, foresee
     from ledger.replays import letters
+    from workers.jobs.performing import JOB_STREAM
     from workers.producers import producers_now
 
     producers = producers_now(settings)
@@ -213,7 +214,7 @@ def _foreseen(
             after = found[-1].id
             left = None if left is None else left - len(found)
             again = [one for one in found if one.reason == GAVE_UP]
-            foreseen.jobs.update(one.stream.removeprefix("job:") for one in again)
+            foreseen.jobs.update(one.stream.removeprefix(JOB_STREAM) for one in again)
             foreseen.letters += len(again)
             foresee(
                 connection,

@@ -11,8 +11,9 @@ from ledger import replays
 from ledger.acts import Doing
 from ledger.edits import CLAIMED, VALID, Claim, claim, settle
 from ledger.errors import QueryInvalid
+from ledger.letters import Letter
 from ledger.queries.dead import LetterFilter
-from ledger.replay import Letter, Result
+from ledger.replay import Result
 from messages.commands import TopUp
 from messages.publisher import event
 from messages.reasons import Reason

@@ -18,7 +18,8 @@ import structlog
 from ledger import replays
 from ledger.acts import Doing, Done, write_down
 from ledger.dead_letters import GAVE_UP, escaped
-from ledger.replay import Letter, Result, Verdict, replay, settle_letters
+from ledger.letters import Letter
+from ledger.replay import Result, Verdict, replay, settle_letters
 from ledger.replays import Played
 from messages.fields import parse_time
 from workers.errors import SettingsInvalid
