@@ -18,6 +18,8 @@ LEASE_SECONDS = 3
 # An advisory lock shows the standby which session holds a batch open, should its process be frozen in the middle.
 LOCK_CLASS = 0x636F696E
 
+NOTHING = ("{}", "{}", "{}")
+
 # All of it in one statement: a lone command waits for every one of them.
 _CLAIM = f"""
 WITH shown AS MATERIALIZED (
@@ -57,7 +59,10 @@ def claim(connection: psycopg.Connection[Any], batch: Batch) -> Claim:
     new = [move.stream for move in batch.moves if move.before == "0-0"]
     if new:
         connection.execute(_CREATE, (new,), prepare=True)
-    streams, before, after = columns((move.stream, move.before, move.after) for move in batch.moves)
+    # An edge that knows itself what was read moves nothing; the epoch fences all the same.
+    streams, before, after = (
+        columns((move.stream, move.before, move.after) for move in batch.moves) or NOTHING
+    )
     values = {
         "partition": batch.partition,
         "epoch": batch.epoch,

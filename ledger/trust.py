@@ -35,12 +35,14 @@ class Producer:
     secrets: one or two, both valid; the first is the one to sign with.
     rules: None: it may send everything; none of them: nothing.
     logins: SHA-256, in hex, of its passwords at the edge's server.
+    amqp_logins: its users at RabbitMQ, each with what is kept of its password: `user:hash`.
     """
 
     name: str
     secrets: tuple[str, ...] = field(repr=False)
     rules: tuple[Rule, ...] | None = None
     logins: tuple[str, ...] = field(default=(), repr=False)
+    amqp_logins: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 
 from messages.errors import EdgeUnavailable
-from messages.publisher import REFUSALS, connect, refused
+from messages.publisher import RABBITMQ, REFUSALS, connect, refused
 from messages.streams import outcomes_stream
+
+
+class Outcomes(Protocol):
+    """A producer's outcomes, as one server has them. Raises EdgeUnavailable, EdgeRefused."""
+
+    def read(self, *, within_seconds: float) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
 
 
 class OutcomeReader:
@@ -18,6 +26,28 @@ class OutcomeReader:
 
     Raises EdgeUnavailable where the server cannot be reached, EdgeRefused where it does not let this user read them.
     """
+
+    def __init__(self, url: str, producer: str, *, timeout_seconds: float = 5.0) -> None:
+        self._outcomes = _outcomes_at(url, producer, timeout_seconds)
+
+    def read(self, *, within_seconds: float) -> Iterator[bytes]:
+        """Outcome events as JSON, in order, until none has come for `within_seconds`."""
+        return self._outcomes.read(within_seconds=within_seconds)
+
+    def close(self) -> None:
+        self._outcomes.close()
+
+
+def _outcomes_at(url: str, producer: str, timeout_seconds: float) -> Outcomes:
+    if not url.startswith(RABBITMQ):
+        return RedisOutcomes(url, producer, timeout_seconds=timeout_seconds)
+    from messages.rabbitmq import RabbitOutcomes
+
+    return RabbitOutcomes(url, producer, timeout_seconds=timeout_seconds)
+
+
+class RedisOutcomes:
+    """Out of a stream of Redis or Valkey."""
 
     def __init__(self, url: str, producer: str, *, timeout_seconds: float = 5.0) -> None:
         self._client = connect(url, timeout_seconds=timeout_seconds, retries=3)

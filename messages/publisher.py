@@ -29,6 +29,7 @@ from messages.signing import sign
 from messages.streams import commands_stream, partition_of
 
 PIPELINED = 1_000
+RABBITMQ = ("amqp://", "amqps://")
 # A password that is wrong or missing, and what the server's access rules do not grant.
 REFUSALS = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
 ATTRIBUTES = frozenset({"time", "expirytime", "partitionkey", "actor", "traceparent"})
@@ -90,7 +91,7 @@ class Publisher:
     """Writes commands to the edge.
 
     Parameters
-        url: of the Redis or Valkey, `redis://…`, `rediss://…` or `unix://…`.
+        url: of the Redis or Valkey, `redis://…`, `rediss://…` or `unix://…`, or of RabbitMQ, `amqp://…` or `amqps://…`.
         producer: whose stream to write to; without one the common stream is used (no producers file).
         partitions: the same number that the system runs with (`COINS_PARTITIONS`).
         secret: the producer's, to sign every message with; needed where the system has a producers file.
@@ -114,7 +115,7 @@ class Publisher:
             raise EventInvalid(
                 f"producer: {producer!r} is no name; use 1 to 64 letters, digits, underscores and hyphens"
             )
-        self._edge: Edge = RedisEdge(url, producer=producer, timeout_seconds=timeout_seconds)
+        self._edge = _edge_at(url, producer, timeout_seconds)
         self._partitions = partitions
         self._secret = secret.encode() if secret is not None else None
 
@@ -174,6 +175,21 @@ class Publisher:
         return Message(encode(command), partition_of(command.partitionkey, self._partitions))
 
 
+def check_url(url: str) -> None:
+    """Raises EdgeUnavailable where it is no URL of a queue; nothing is connected to."""
+    edge = _edge_at(url, None, 1.0)
+    edge.close()
+
+
+def _edge_at(url: str, producer: str | None, timeout_seconds: float) -> Edge:
+    if not url.startswith(RABBITMQ):
+        return RedisEdge(url, producer=producer, timeout_seconds=timeout_seconds)
+    # Its client is only there where it is needed.
+    from messages.rabbitmq import RabbitEdge
+
+    return RabbitEdge(url, producer=producer, timeout_seconds=timeout_seconds)
+
+
 class RedisEdge:
     """Commands into Redis or Valkey streams: `XADD coins:commands:<partition>:<producer> * event <json>`."""
 
@@ -230,7 +246,9 @@ def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 0) -> redi
             protocol=2,
         )
     except ValueError:
-        raise EdgeUnavailable("the queue's URL cannot be read; use redis://… or unix:///…") from None
+        raise EdgeUnavailable(
+            "the queue's URL cannot be read; use redis://…, unix:///… or amqp://…"
+        ) from None
 
 
 def arrays(events: Iterable[bytes], size: int) -> Iterator[bytes]:

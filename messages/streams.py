@@ -1,4 +1,8 @@
-"""Where commands go in and events come out, by name (CONTRACT §3, "Transport", and §7)."""
+"""Where commands go in and events come out, by name (CONTRACT §3, "Transport", and §7).
+
+On Redis and Valkey these are streams. On RabbitMQ commands go to an exchange, and stand in a queue for each partition and
+producer; what is written down of a message names its stream as if it had come by one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ EVENTS = "coins:events"
 SCHEDULER = "coins"
 # As many as there can ever be; a producer is not to have more streams than that looked through.
 MAX_PARTITIONS = 1_024
+COMMANDS_EXCHANGE = "coins.commands"
+EVENTS_EXCHANGE = "coins.events"
 _COMMANDS_STREAM = re.compile(r"coins:commands:(0|[1-9][0-9]{0,3})(?::([A-Za-z0-9_-]{1,64}))?")
 
 
@@ -33,3 +39,29 @@ def read_commands_stream(stream: str) -> tuple[int, str | None] | None:
 def outcomes_stream(producer: str) -> str:
     """The stream a producer reads its outcomes from."""
     return f"{EVENTS}:{producer}"
+
+
+def routing_key(partition: int, producer: str | None = None) -> str:
+    """What a producer sends commands with to the exchange; without a producer the first word is empty."""
+    return f"{producer or ''}.{partition}"
+
+
+def read_routing_key(key: str) -> tuple[int, str | None] | None:
+    """Partition and producer of a routing key; None where it is no such key. An empty producer is none."""
+    producer, _, partition = key.partition(".")
+    return read_commands_stream(f"{COMMANDS}{partition}:{producer}" if producer else f"{COMMANDS}{partition}")
+
+
+def commands_queue(partition: int, producer: str | None = None) -> str:
+    """The RabbitMQ queue of a producer's commands; without a producer that of all who have none of their own."""
+    return f"{COMMANDS_EXCHANGE}.{partition}" + (f".{producer}" if producer else "")
+
+
+def outcomes_queue(producer: str) -> str:
+    """The RabbitMQ stream that a producer's outcomes stand in."""
+    return f"{EVENTS_EXCHANGE}.{producer}"
+
+
+def outcomes_binding(producer: str) -> str:
+    """The routing keys of a producer's outcomes."""
+    return f"outcome.{producer}.#"

@@ -6,6 +6,7 @@ different commands takes a selector: what stands in brackets is allowed with its
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import secrets
@@ -18,6 +19,7 @@ from workers.errors import SettingsInvalid
 
 ACL_FILE = "users.acl"
 SYSTEM_USER = SCHEDULER
+SALT_BYTES = 4
 # Up to so many partitions are named one by one.
 NAMED_PARTITIONS = 64
 # Every number below MAX_PARTITIONS, as it is written, and no other: a `*` would match other names as well.
@@ -34,6 +36,15 @@ def new_password() -> str:
 def login_of(password: str) -> str:
     """What is kept of a password: its SHA-256 in hex, as the server has it."""
     return hashlib.sha256(password.encode()).hexdigest()
+
+
+def password_hash(password: str) -> str:
+    """What RabbitMQ keeps of a password: base64 of a salt of 4 bytes and the SHA-256 of salt and password.
+
+    See "Passwords" in RabbitMQ's documentation.
+    """
+    salt = os.urandom(SALT_BYTES)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def rules_text(producers: Producers, *, partitions: int, system_logins: Iterable[str] = ()) -> str:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
 
-from messages.publisher import connect
+from messages.publisher import RABBITMQ, connect
 from workers.edge import PartitionConsumer
 from workers.producers import ProducersFile
+from workers.reading import CommandReader
 from workers.settings import Settings
 from workers.streams import StreamReader
 
@@ -49,24 +50,38 @@ class CoinsBroker(RedisBroker):
         found = _COMMAND_QUEUE.fullmatch(queue_name)
         if found is None:
             return super().consume(queue_name, prefetch, timeout)
-        settings = self._settings
         consumer = PartitionConsumer(
             queue_name=queue_name,
-            reader=StreamReader(
-                settings.edge,
-                int(found[1]),
-                settings.partitions,
-                common=self._producers is None,
-                producers=self._producers.current() if self._producers is not None else None,
-            ),
-            database_url=settings.database,
+            reader=self._reader(int(found[1])),
+            database_url=self._settings.database,
             owner=self._owner,
             started_at=self._started_at,
-            keep_seconds=settings.commands_keep,
             producers=self._producers,
         )
         self._partitions = [*(one for one in self._partitions if not one.closed), consumer]
         return consumer
+
+    def _reader(self, partition: int) -> CommandReader:
+        settings = self._settings
+        producers = self._producers.current() if self._producers is not None else None
+        if settings.edge.startswith(RABBITMQ):
+            from workers.queues import QueueReader
+
+            return QueueReader(
+                settings.edge,
+                partition,
+                settings.partitions,
+                producers=producers,
+                name=self._owner,
+            )
+        return StreamReader(
+            settings.edge,
+            partition,
+            settings.partitions,
+            common=producers is None,
+            producers=producers,
+            keep_seconds=settings.commands_keep,
+        )
 
     def hangs(self) -> bool:
         """Whether a batch of ours has been in hand for so long that others should not leave us our share."""

@@ -19,7 +19,7 @@ from ledger.database import connect_for_commands
 from ledger.errors import BatchRaced
 from ledger.faults import Fault, classify
 from ledger.handle import handle
-from messages.publisher import connect
+from messages.publisher import check_url
 from workers.broker import CoinsBroker, command_queue
 from workers.edge import ACTOR, EdgeBatch
 from workers.process import Process
@@ -107,7 +107,7 @@ def run(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     producers = producers_of(settings)
-    connect(settings.edge).close()  # a URL that is none is no reason to wait
+    check_url(settings.edge)  # one that is none is no reason to wait
     with Process("worker", settings.database, partitions=settings.partitions) as process:
         broker = CoinsBroker(settings, owner=process.name, producers=producers)
         process.hangs = broker.hangs

@@ -18,25 +18,26 @@ import psycopg
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
-from ledger.batch import Batch, Move
+from ledger.batch import Batch
 from ledger.database import connect
 from ledger.trust import Producers
 from workers.ahead import Ahead
 from workers.leases import PartitionLease
 from workers.producers import ProducersFile
-from workers.streams import StreamReader
+from workers.reading import CommandReader
 
 ACTOR = "apply_commands"
 BLOCK_MILLISECONDS = 250
 TAKE_SECONDS = 0.25
 RENEW_SECONDS = 1.0
-TRIM_SECONDS = 0.25
-KEPT_TRIM_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 5.0
 # A batch takes a fraction of a second. One that is in hand this long waits for a database that does not answer.
 HANGS_AFTER_SECONDS = 6.0
 
 log = structlog.get_logger(__name__)
+
+_REMEMBER = """
+INSERT INTO position (stream, position) SELECT unnest(%b::text[]), '0-0' ON CONFLICT (stream) DO NOTHING"""
 
 
 @dataclass(slots=True)
@@ -57,18 +58,16 @@ class PartitionConsumer(Consumer):
         self,
         *,
         queue_name: str,
-        reader: StreamReader,
+        reader: CommandReader,
         database_url: str,
         owner: str,
         started_at: datetime,
-        keep_seconds: int,
         producers: ProducersFile | None = None,
     ) -> None:
         self._queue_name = queue_name
         self._reader = reader
         self._url = database_url
         self._owner = owner
-        self._keep_seconds = keep_seconds
         self._started_at = started_at
         self._producers = producers
         self._connection: psycopg.Connection[Any] | None = None
@@ -80,9 +79,9 @@ class PartitionConsumer(Consumer):
         self.closed = False
         self._finished = threading.Event()
         self._renewed_at = 0.0
-        self._to_trim: dict[str, str] = {}
-        self._trimmed_at = 0.0
         self._failures = 0
+        # What was read is of no use any more, once the batch in flight has come to its end.
+        self._afresh = False
 
     def __next__(self) -> MessageProxy | None:
         try:
@@ -106,6 +105,8 @@ class PartitionConsumer(Consumer):
 
     def close(self) -> None:
         self.closed = True
+        if self._in_flight is not None and self._finished.is_set() and not self._afresh:
+            self._acknowledge(self._in_flight)
         self._reader.close()
         if self._connection is not None:
             try:
@@ -120,6 +121,8 @@ class PartitionConsumer(Consumer):
 
     def _next(self) -> MessageProxy | None:
         self._look_who_may_send()
+        if self._epoch is not None and not self._afresh:
+            self._reader.tick()
         if self._in_flight is not None:
             self._wait_for_batch()
             return None
@@ -133,8 +136,7 @@ class PartitionConsumer(Consumer):
             self._fill(BLOCK_MILLISECONDS)
         elif not self._ahead.somebody_waits:
             self._fill(None)
-        if not self._ahead:
-            self._trim(0)
+        self._reader.tidy(idle=not self._ahead)
         return self._send() if self._ahead else None
 
     def _take(self) -> None:
@@ -147,7 +149,9 @@ class PartitionConsumer(Consumer):
         assert self._connection is not None
         rows = self._connection.execute("SELECT stream, position FROM position").fetchall()
         self._ahead.clear()
-        self._reader.begin(dict(rows))
+        names = self._reader.begin(dict(rows))
+        if names:
+            self._connection.execute(_REMEMBER, (names,))
         log.info("partition taken", partition=lease.partition, epoch=self._epoch)
 
     def _keep_lease(self) -> None:
@@ -155,14 +159,14 @@ class PartitionConsumer(Consumer):
             return
         assert self._lease is not None
         assert self._epoch is not None
-        self._renewed_at = time.monotonic()
-        if not self._lease.renew(self._epoch):
-            log.warning("partition lost", partition=self._lease.partition, epoch=self._epoch)
+        self._renewed_at, epoch = time.monotonic(), self._epoch
+        if not self._lease.renew(epoch):
+            log.warning("partition lost", partition=self._lease.partition, epoch=epoch)
             self._forget()
         elif self._lease.has_too_many():
-            log.info("partition handed on", partition=self._lease.partition, epoch=self._epoch)
-            self._lease.release(self._epoch)
+            log.info("partition handed on", partition=self._lease.partition, epoch=epoch)
             self._forget()
+            self._lease.release(epoch)
             time.sleep(2 * TAKE_SECONDS)
 
     def _look_who_may_send(self) -> None:
@@ -189,9 +193,8 @@ class PartitionConsumer(Consumer):
     def _send(self) -> MessageProxy:
         assert self._epoch is not None
         deliveries = self._ahead.portion()
-        last = {delivery.stream: delivery.position for delivery in deliveries}
-        moves = [Move(name, self._reader.streams[name].stored, after) for name, after in last.items()]
         assert self._lease is not None
+        moves = self._reader.moves(deliveries)
         batch = EdgeBatch(Batch(self._lease.partition, self._epoch, moves, deliveries))
         self._finished.clear()
         self._sent_at = time.monotonic()
@@ -203,7 +206,7 @@ class PartitionConsumer(Consumer):
         )
 
     def _wait_for_batch(self) -> None:
-        if not self._ahead and not self._finished.is_set():
+        if not self._afresh and not self._ahead and not self._finished.is_set():
             self._fill(None)
         if not self._finished.wait(BLOCK_MILLISECONDS / 1000):
             return
@@ -214,20 +217,15 @@ class PartitionConsumer(Consumer):
             return
         self._failures = 0
         self._renewed_at = time.monotonic()
-        for move in batch.batch.moves:
-            self._reader.streams[move.stream].stored = move.after
-            self._to_trim[move.stream] = move.after
-        self._trim(TRIM_SECONDS)
+        if self._afresh:
+            self._forget()
+            return
+        self._acknowledge(batch)
+        self._reader.tidy(idle=False)
 
-    def _trim(self, every_seconds: float) -> None:
-        """Remove what is committed from the edge, now and then: each time is a write to its disk."""
-        if self._keep_seconds:
-            every_seconds = KEPT_TRIM_SECONDS
-        if self._to_trim and time.monotonic() - self._trimmed_at >= every_seconds:
-            self._reader.trim(self._to_trim, self._keep_seconds)
-            if not self._keep_seconds:
-                self._to_trim = {}
-            self._trimmed_at = time.monotonic()
+    def _acknowledge(self, batch: EdgeBatch) -> None:
+        if batch.committed:
+            self._reader.done(batch.batch.deliveries, batch.batch.moves)
 
     # After a failure
 
@@ -237,17 +235,21 @@ class PartitionConsumer(Consumer):
         log.warning(
             "reading again from the ledger's position", why=why, in_seconds=pause, queue=self._queue_name
         )
-        self._reader.close()
         if self._in_flight is None:
             self._forget()
             if self._connection is not None and self._connection.broken:
                 self._connection, self._lease = None, None
+        else:
+            self._afresh = True
+            self._reader.close()
         time.sleep(pause)
 
     def _forget(self) -> None:
+        """Everything that was read, and that the partition was ours."""
+        self._reader.close()
         self._epoch = None
+        self._afresh = False
         self._ahead.clear()
-        self._to_trim = {}
 
     def _connected(self) -> PartitionLease:
         if self._lease is None or self._connection is None or self._connection.closed:

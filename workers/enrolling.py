@@ -1,6 +1,6 @@
 """Changes to the producers file: a producer more or less, a rule more, a new secret. All else in it stays as it is written.
 
-A new entry is appended, one that goes is cut out. Of a producer that gets a new secret only `secrets` and `logins` are
+A new entry is appended, one that goes is cut out. Of a producer that gets a new secret only `secrets` and logins are
 rewritten. What comes out is read back before it is put in place, and has to say just what was meant.
 """
 
@@ -19,16 +19,17 @@ from typing import Any, NamedTuple
 
 from ledger.trust import Producers, Rule
 from messages.streams import SCHEDULER
-from workers.access import login_of, new_password, write_private
+from workers.access import login_of, new_password, password_hash, write_private
 from workers.errors import SettingsInvalid
-from workers.producers import EVERY, check_name, parse, read_text, tables_of
+from workers.producers import EVERY, check_name, parse, read_text, tables_of, users_of
 
 COMMAND_LINE = "cli"
 OF_THE_SYSTEM = (SCHEDULER, COMMAND_LINE)
+LOGINS = ("logins", "amqp_logins")
 HEADER = """\
 # Who may send commands, and which. Workers read it again within a second when it changes.
 #
-# `coins producer new` appends an entry, `allow` a rule, `rotate` rewrites the lines `secrets` and `logins` of one producer,
+# `coins producer new` appends an entry, `allow` a rule, `rotate` rewrites the secrets and logins of one producer,
 # `remove` takes one out; all else in here is yours, comments too. It holds secrets: mode 0600.
 #
 # A producer without `rules` may send everything, with `rules = []` nothing.
@@ -36,11 +37,16 @@ HEADER = """\
 
 
 class Credentials(NamedTuple):
-    """What a producer has to be told, once: what it signs with, and its password at the edge's server."""
+    """What a producer has to be told, once: what it signs with, its password at the edge's server, its user at RabbitMQ."""
 
     producer: str
     secret: str
     password: str
+    amqp_user: str
+
+    @property
+    def amqp_login(self) -> str:
+        return f"{self.amqp_user}:{password_hash(self.password)}"
 
 
 def enrol(file: Path, name: str, rules: tuple[Rule, ...] | None) -> dict[str, Credentials]:
@@ -62,7 +68,7 @@ def enrol(file: Path, name: str, rules: tuple[Rule, ...] | None) -> dict[str, Cr
 
     check_name(name, file)
     names = [name] if file.exists() else list(dict.fromkeys([*OF_THE_SYSTEM, name]))
-    wanted = [Credentials(one, new_password(), new_password()) for one in names]
+    wanted = [Credentials(one, new_password(), new_password(), one) for one in names]
     _change(file, add)
     return {one.producer: one for one in wanted}
 
@@ -92,9 +98,10 @@ def allow(file: Path, name: str, rule: Rule) -> None:
 
 def rotate(file: Path, name: str) -> Credentials:
     """Put a new secret and password in front; the previous ones stay valid. Raises SettingsInvalid."""
-    new = Credentials(name, new_password(), new_password())
+    new = Credentials(name, new_password(), new_password(), name)
 
     def put(text: str, tables: dict[str, Any]) -> str:
+        nonlocal new
         table = _of(tables, name, file)
         if len(table["secrets"]) > 1:
             raise SettingsInvalid(
@@ -103,6 +110,12 @@ def rotate(file: Path, name: str) -> Credentials:
             )
         table["secrets"] = [new.secret, *table["secrets"]]
         table["logins"] = [login_of(new.password), *table.get("logins", [])[:1]]
+        valid = table.get("amqp_logins", [])[:1]
+        (new_user, *_) = [
+            user for user in users_of(name) if user not in {one.partition(":")[0] for one in valid}
+        ]
+        new = new._replace(amqp_user=new_user)
+        table["amqp_logins"] = [new.amqp_login, *valid]
         return _rewritten(text, name, table, file)
 
     _change(file, put)
@@ -117,7 +130,8 @@ def finish(file: Path, name: str) -> None:
         if len(table["secrets"]) == 1:
             raise SettingsInvalid(f"{file}: {name} has one secret; begin with: coins producer rotate {name}")
         table["secrets"] = table["secrets"][:1]
-        table["logins"] = table.get("logins", [])[:1]
+        for key in LOGINS:
+            table[key] = table.get(key, [])[:1]
         return _rewritten(text, name, table, file)
 
     _change(file, drop)
@@ -184,7 +198,11 @@ def _of(tables: dict[str, Any], name: str, file: Path) -> dict[str, Any]:
 
 
 def _table(one: Credentials, rules: tuple[Rule, ...] | None) -> dict[str, Any]:
-    table: dict[str, Any] = {"secrets": [one.secret], "logins": [login_of(one.password)]}
+    table: dict[str, Any] = {
+        "secrets": [one.secret],
+        "logins": [login_of(one.password)],
+        "amqp_logins": [one.amqp_login],
+    }
     return table if rules is None else {**table, "rules": [_rule(rule) for rule in rules]}
 
 
@@ -195,7 +213,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 def _entry(name: str, table: dict[str, Any]) -> str:
     lines = [f"\n[producers.{name}]\n"]
-    lines += [f"{key} = {_texts(table[key])}\n" for key in ("secrets", "logins")]
+    lines += [f"{key} = {_texts(table[key])}\n" for key in ("secrets", *LOGINS)]
     if table.get("rules") == []:
         lines.append("rules = []\n")
     return "".join(lines) + "".join(_rule_text(f"producers.{name}", rule) for rule in table.get("rules", ()))
@@ -244,10 +262,10 @@ def _without(text: str, name: str) -> str:
 
 
 def _rewritten(text: str, name: str, table: dict[str, Any], file: Path) -> str:
-    """The text with the producer's lines `secrets` and `logins` as the table has them."""
+    """The text with the producer's secrets and logins as the table has them."""
     begin, end = _block(text, name, file)
     block = text[begin:end]
-    for key in ("logins", "secrets"):
+    for key in (*reversed(LOGINS), "secrets"):
         line = f"{key} = {_texts(table[key])}"
         written = re.search(rf"^[ \t]*{key}[ \t]*=[ \t]*\[[^\]]*\]", block, re.M)
         if written is None:

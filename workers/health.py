@@ -10,7 +10,10 @@ import redis
 from ledger.database import connect
 from ledger.errors import DatabaseUnavailable, SchemaOutdated
 from ledger.schema import check_schema
+from messages.errors import MessagesError
+from messages.publisher import RABBITMQ
 from messages.publisher import connect as connect_redis
+from messages.streams import COMMANDS_EXCHANGE, EVENTS_EXCHANGE
 from workers.errors import SettingsInvalid
 from workers.jobs.rows import TRIES
 from workers.process import GONE_AFTER_SECONDS
@@ -67,6 +70,8 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def _edge(settings: Settings) -> Check:
+    if settings.edge.startswith(RABBITMQ):
+        return _rabbitmq(settings.edge)
     client = connect_redis(settings.edge, timeout_seconds=3)
     try:
         client.ping()
@@ -75,6 +80,23 @@ def _edge(settings: Settings) -> Check:
     finally:
         client.close()
     return Check("edge", True, "answers")
+
+
+def _rabbitmq(url: str) -> Check:
+    from messages.rabbitmq import FAILURES, close, connect
+
+    try:
+        connection = connect(url, timeout_seconds=3, name="coins health")
+    except MessagesError as error:
+        return Check("edge", False, str(error))
+    try:
+        for exchange in (COMMANDS_EXCHANGE, EVENTS_EXCHANGE):
+            connection.channel().exchange_declare(exchange, "topic", passive=True)
+    except FAILURES as error:
+        return Check("edge", False, f"answers, but not all is declared: {error}; run `coins migrate`")
+    finally:
+        close(connection)
+    return Check("edge", True, "RabbitMQ answers")
 
 
 def _producers(settings: Settings) -> list[Check]:

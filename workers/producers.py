@@ -3,6 +3,7 @@
 [producers.device-mgmt]
 secrets = ["…", "…"]               # one or two, both valid; the first is the one to sign with
 logins = ["…"]                     # SHA-256, in hex, of its passwords at the edge's server; optional
+amqp_logins = ["device-mgmt:…"]    # its users at RabbitMQ, and the hashes of their passwords; optional
 [[producers.device-mgmt.rules]]    # without the key `rules` it may send everything, with `rules = []` nothing
 commands = ["TopUp", "Renewal"]    # or ["*"]
 under = "acme"                     # "platform" is everybody
@@ -38,6 +39,7 @@ EVERY = "*"
 # The server's own user, who is switched off.
 RESERVED = frozenset({"default"})
 _LOGIN = re.compile(r"[0-9a-f]{64}")
+_HASH = "[A-Za-z0-9+/]{48}"
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +81,11 @@ def tables_of(content: dict[str, Any], file: Path) -> dict[str, Any]:
     return tables
 
 
+def users_of(name: str) -> tuple[str, str]:
+    """The users that a producer may have at RabbitMQ, which knows one password of each: a new one comes with the other."""
+    return name, f"{name}.2"
+
+
 def check_name(name: str, file: Path) -> None:
     """Whether a producer of that file may be called so. Raises SettingsInvalid."""
     if not re.fullmatch(NAME_PATTERN, name):
@@ -98,9 +105,13 @@ class _Reading:
 
     def producer(self, table: Any) -> Producer:
         check_name(self._name, self._file)
-        self._known(table, {"secrets", "logins", "rules"}, "")
+        self._known(table, {"secrets", "logins", "amqp_logins", "rules"}, "")
         return Producer(
-            self._name, self._secrets(table), self._rules(table.get("rules")), self._logins(table)
+            self._name,
+            self._secrets(table),
+            self._rules(table.get("rules")),
+            self._logins(table),
+            self._amqp_logins(table),
         )
 
     def _secrets(self, table: dict[str, Any]) -> tuple[str, ...]:
@@ -118,6 +129,17 @@ class _Reading:
         logins = self._texts(table.get("logins", []), "logins")
         if not all(_LOGIN.fullmatch(one) for one in logins):
             raise self._wrong("logins", "write the SHA-256 of the password, 64 digits of lower-case hex")
+        return tuple(logins)
+
+    def _amqp_logins(self, table: dict[str, Any]) -> tuple[str, ...]:
+        logins = self._texts(table.get("amqp_logins", []), "amqp_logins")
+        users = "|".join(map(re.escape, users_of(self._name)))
+        if not all(re.fullmatch(rf"({users}):{_HASH}", one) for one in logins):
+            raise self._wrong(
+                "amqp_logins",
+                f"write user:hash, the user {' or '.join(users_of(self._name))}, the hash as RabbitMQ has it, base64 "
+                f"of 36 bytes; `coins producer rotate {self._name}` makes one",
+            )
         return tuple(logins)
 
     def _rules(self, rules: Any) -> tuple[Rule, ...] | None:

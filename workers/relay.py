@@ -1,7 +1,7 @@
 """Outbox → edge: every event is published, in the order in which its partition was decided, at least once.
 
-One relay is active, by a lease; its epoch goes along to the edge, so that one which was frozen and wakes up publishes
-nothing anymore. A row leaves the outbox only after the edge has confirmed its events.
+One relay is active, by a lease. One which was frozen and wakes up publishes nothing any more: the edge refuses an older
+epoch (Redis), or has ended its connection (RabbitMQ). A row leaves the outbox only after the edge has confirmed its events.
 """
 
 from __future__ import annotations
@@ -13,83 +13,22 @@ import psycopg
 import structlog
 
 from ledger.database import connect
-from messages.publisher import connect as connect_redis
-from messages.streams import EVENTS, outcomes_stream
+from messages.publisher import check_url
 from workers.leases import NamedLease
 from workers.process import Process
+from workers.publishing import EventsOut, RelayedElsewhere, Superseded, events_out
 from workers.settings import Settings
 
 ROWS_AT_ONCE = 8
 POLL_SECONDS = 0.5
 RENEW_SECONDS = 1.0
 STANDBY_SECONDS = 0.5
-EPOCH_KEY = "coins:relay:epoch"
+TAKE_SECONDS = 0.25
 
 log = structlog.get_logger(__name__)
 
 _NEXT = f"SELECT id, events FROM outbox ORDER BY id LIMIT {ROWS_AT_ONCE}"
 _DONE = "DELETE FROM outbox WHERE id = ANY(%b)"
-
-# All events of some rows in one call. A key that has a stream's name and is none is put aside: it must not keep everybody
-# else from being told. Whoever comes with an older epoch than was seen is refused.
-_PUBLISH = """
-local seen = tonumber(redis.call('GET', KEYS[1]) or '0')
-if seen > tonumber(ARGV[1]) then return {seen} end
-if seen < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
-for i = 3, #ARGV, 3 do
-  local add = {'XADD', ARGV[i], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[i + 2], 'type', ARGV[i + 1]}
-  local added = redis.pcall(unpack(add))
-  if type(added) == 'table' and added.err then
-    if not string.find(added.err, 'WRONGTYPE') then return added end
-    redis.call('RENAME', ARGV[i], ARGV[i] .. ':foreign:' .. ARGV[1])
-    redis.call(unpack(add))
-  end
-end
-return (#ARGV - 2) / 3"""
-
-
-def stream_of(route: str) -> str:
-    """The stream for a routing key: `outcome.<producer>.…` goes to the producer's own, `event.…` to everybody's."""
-    kind, _, rest = route.partition(".")
-    return outcomes_stream(rest.partition(".")[0]) if kind == "outcome" else EVENTS
-
-
-class Superseded(Exception):
-    """The edge has seen a higher epoch than ours: a newer relay is active, or our database is older than the edge."""
-
-    def __init__(self, seen: int) -> None:
-        super().__init__(f"the edge has seen epoch {seen}")
-        self.seen = seen
-
-
-class RedisEvents:
-    """Events into Redis or Valkey streams.
-
-    Raises redis.RedisError, after which any part may have been published, and Superseded, after which nothing was.
-    """
-
-    def __init__(self, url: str, *, keep: int) -> None:
-        self._client = connect_redis(url)
-        self._publish = self._client.register_script(_PUBLISH)
-        self._keep = keep
-
-    def publish(self, rows: list[Any], epoch: int) -> int:
-        arguments: list[Any] = [epoch, self._keep]
-        streams: dict[bytes, str] = {}
-        for _, lines in rows:
-            for line in lines.split(b"\n"):
-                route, type_, event = line.split(b" ", 2)
-                stream = streams.get(route)
-                if stream is None:
-                    stream = streams[route] = stream_of(route.decode())
-                arguments += (stream, type_, event)
-        published: Any = self._publish(keys=[EPOCH_KEY], args=arguments)
-        if isinstance(published, list):
-            raise Superseded(int(published[0]))
-        return int(published)
-
-    def close(self) -> None:
-        self._client.close()
 
 
 class Relay:
@@ -102,7 +41,7 @@ class Relay:
 
     def serve(self) -> None:
         """Work until told to stop. Raises what goes wrong with the database or the edge; nothing is lost by it."""
-        events = RedisEvents(self._settings.edge, keep=self._settings.events_keep)
+        events = events_out(self._settings, self._process.name)
         try:
             # A deletion that a crash of the server forgets only means that these events are published again.
             with connect(
@@ -115,16 +54,18 @@ class Relay:
         finally:
             events.close()
 
-    def _relay(self, connection: psycopg.Connection[Any], events: RedisEvents) -> None:
+    def _relay(self, connection: psycopg.Connection[Any], events: EventsOut) -> None:
         epoch: int | None = None
         renewed_at = 0.0
         while not self._process.stopping.is_set():
+            events.tick()
             if epoch is None or time.monotonic() - renewed_at > RENEW_SECONDS:
                 taken = self._lease.take(connection)
                 if taken is not None and taken != epoch:
                     log.info("relaying", epoch=taken)
                 epoch, renewed_at = taken, time.monotonic()
                 if epoch is None:
+                    events.stand_by()
                     self._process.wait(STANDBY_SECONDS)
                     continue
             rows = connection.execute(_NEXT, binary=True, prepare=True).fetchall()
@@ -136,6 +77,10 @@ class Relay:
                     epoch = self._lease.take(connection, at_least=superseded.seen + 1)
                     log.warning("published nothing under an old epoch", seen=superseded.seen, epoch=epoch)
                     continue
+                except RelayedElsewhere:
+                    log.info("another relay has not let go of the edge yet")
+                    self._process.wait(TAKE_SECONDS)
+                    continue
                 connection.execute(_DONE, ([row[0] for row in rows],), prepare=True)
             else:
                 # A knock may be lost (a proxy, a restart); the poll behind it is not.
@@ -145,7 +90,7 @@ class Relay:
 
 def run(settings: Settings) -> None:
     """The process `coins relay`."""
-    connect_redis(settings.edge).close()  # a URL that is none is no reason to wait
+    check_url(settings.edge)  # one that is none is no reason to wait
     with Process("relay", settings.database) as process:
         relay = Relay(settings, process)
         while not process.stopping.is_set():

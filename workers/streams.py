@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 import structlog
 
-from ledger.batch import Delivery
+from ledger.batch import Delivery, Move
 from ledger.trust import Producers
 from messages.codec import Part, Unreadable
 from messages.envelope import MAX_MESSAGE_BYTES
@@ -24,6 +25,8 @@ START = "0-0"
 MAX_DELIVERIES = 500
 MAX_BYTES = 4 * 1024 * 1024
 SCAN_SECONDS = 0.25
+TRIM_SECONDS = 0.25
+KEPT_TRIM_SECONDS = 5.0
 KEPT_BYTES = 64 * 1024
 # What is longer is refused whatever it says, and nobody's disk should be filled by it.
 LONGEST_KEPT_BYTES = MAX_MESSAGE_BYTES
@@ -63,9 +66,10 @@ class Stream:
 
 @dataclass(slots=True)
 class StreamReader:
-    """Reads the streams of one partition. `common`: also the stream that any producer may write to.
+    """Reads the streams of one partition (`reading.CommandReader`).
 
-    producers: who may send from now on; None where everybody may.
+    common: also the stream that any producer may write to. producers: who may send from now on; None where everybody may.
+    keep_seconds: how long what was read stays.
 
     Raises redis.RedisError; then forget everything that was read and begin again at the ledger's positions.
     """
@@ -75,6 +79,7 @@ class StreamReader:
     partitions: int
     common: bool = True
     producers: Producers | None = None
+    keep_seconds: int = 0
     streams: dict[str, Stream] = field(default_factory=dict)
     _client: redis.Redis | None = None
     _scanned_at: float = 0.0
@@ -82,14 +87,40 @@ class StreamReader:
     _average_bytes: float = _FIRST_GUESS_BYTES
     _busy: int = 1
     _size: int = 0
+    _to_trim: dict[str, str] = field(default_factory=dict)
+    _trimmed_at: float = 0.0
 
-    def begin(self, positions: dict[str, str]) -> None:
-        """Start from the ledger's positions."""
-        self.streams = {}
+    def begin(self, positions: Mapping[str, str]) -> list[str]:
+        """Start from the ledger's positions; nothing has to be remembered but them."""
+        self.streams, self._to_trim = {}, {}
         for name in {commands_stream(self.partition), *positions}:
             self._know(name, positions.get(name, START))
         self._scanned_at = 0.0
         self._look_around()
+        return []
+
+    def tick(self) -> None:
+        """Nothing to do: the server asks nobody whether he lives."""
+
+    def moves(self, deliveries: Iterable[Delivery]) -> list[Move]:
+        """From where the ledger stands to the last of these, stream by stream."""
+        last = {delivery.stream: delivery.position for delivery in deliveries}
+        return [Move(name, self.streams[name].stored, after) for name, after in last.items()]
+
+    def done(self, deliveries: Iterable[Delivery], moves: Iterable[Move]) -> None:
+        """The ledger stands there now."""
+        for move in moves:
+            self.streams[move.stream].stored = move.after
+            self._to_trim[move.stream] = move.after
+
+    def tidy(self, *, idle: bool) -> None:
+        """Remove what is committed from the edge, now and then: each time is a write to its disk."""
+        every_seconds = KEPT_TRIM_SECONDS if self.keep_seconds else 0 if idle else TRIM_SECONDS
+        if self._to_trim and time.monotonic() - self._trimmed_at >= every_seconds:
+            self.trim(self._to_trim, self.keep_seconds)
+            if not self.keep_seconds:
+                self._to_trim = {}
+            self._trimmed_at = time.monotonic()
 
     def read(self, block_milliseconds: int | None) -> list[Delivery]:
         """What is there, a fair part of each stream, in turn; waits for the first if asked to."""
@@ -196,7 +227,7 @@ class StreamReader:
             if self.producers is not None:
                 made.discredit(why)
         elif len(body) > LONGEST_KEPT_BYTES and made.is_genuine:
-            made.body, made.parts = _cut(body)
+            made.body, made.parts = cut(body)
             made.verified = True  # what is left of it would not be
         return made
 
@@ -235,7 +266,7 @@ class StreamReader:
         return self._client
 
 
-def _cut(body: bytes) -> tuple[bytes, list[Part]]:
+def cut(body: bytes) -> tuple[bytes, list[Part]]:
     """What is kept of a message that is too long: its beginning, and what the whole can be recognised by."""
     digest = hashlib.sha256(body).hexdigest()
     why = f"a message may have 1 MiB at most, this one has {len(body):,} bytes (SHA-256 {digest}); its beginning is kept"

@@ -97,14 +97,33 @@ def bench(
     _hand_over("deploy.bench", *(names or []), *options)
 
 
-def migrate(data: DataDir = None) -> None:
-    """Bring the database's schema up to date. Safe to run at any time, from several places at once."""
+def migrate(
+    definitions: Annotated[
+        str | None,
+        typer.Option(
+            help="Only write what RabbitMQ needs, as definitions to be imported there; - is stdout.",
+            metavar="FILE",
+        ),
+    ] = None,
+    data: DataDir = None,
+) -> None:
+    """Bring the database's schema up to date, and declare what RabbitMQ needs. Safe to run at any time, also at once.
+
+    Example: coins migrate --definitions rabbitmq.json
+    """
     from ledger.migrate import migrate as bring_up_to_date
+    from workers.declaring import declare_edge
+    from workers.definitions import write_definitions
     from workers.settings import load
 
     settings = load(data)
+    if definitions is not None:
+        write_definitions(settings, definitions)
+        return
     applied = bring_up_to_date(settings.database, partitions=settings.partitions)
     typer.echo(f"applied {', '.join(applied)}" if applied else "up to date", err=True)
+    for line in declare_edge(settings):
+        typer.echo(line, err=True)
 
 
 def worker_commands(data: DataDir = None) -> None:

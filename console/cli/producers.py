@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
 from console.cli.processes import DataDir
-from messages.errors import MessagesError
-from workers.errors import NotReady, SettingsInvalid
+from console.cli.producer_access import publish_access, shown_streams, streams, tell_all, told_of
+from workers.errors import SettingsInvalid
 from workers.settings import Settings
 
 producer = typer.Typer(
@@ -26,7 +26,9 @@ File = Annotated[
 Acl = Annotated[
     Path | None,
     typer.Option(
-        "--acl", help="Where the server's access rules go.", show_default="users.acl beside the file"
+        "--acl",
+        help="Where the server's access rules go.",
+        show_default="users.acl beside the file; rabbitmq.json for RabbitMQ",
     ),
 ]
 Commands = Annotated[str | None, typer.Option(help="Which it may send, as in TopUp,Renewal; '*' is all.")]
@@ -96,12 +98,12 @@ def new(
     made = enrol(file, name, rules)
     if rules == ():
         say(f"{name} may send nothing yet: coins producer allow {name} --commands A,B --under ACCOUNT")
-    published = _publish_access(file, acl, settings)
-    told = {"producer": name, "may_send": _may_send(rules), **_told(made[name], settings, file)}
+    published = publish_access(file, acl, settings)
+    told = {"producer": name, "may_send": _may_send(rules), **told_of(made[name], settings, file)}
     system = made.get(SYSTEM_USER)
     if system is not None and name != SYSTEM_USER:
         told["system"] = {"user": SYSTEM_USER, "password": system.password}
-    _tell(told, published, as_json=json_)
+    tell_all(told, published, as_json=json_)
 
 
 def allow(
@@ -153,13 +155,13 @@ def rotate(
     if finish:
         enrolling.finish(file, name)
         say(f"the old secret and password of {name} are not valid any more")
-        _publish_access(file, acl, settings, ending=name).tell()
+        publish_access(file, acl, settings, ending=name).tell()
         return
     made = enrolling.rotate(file, name)
-    published = _publish_access(file, acl, settings)
+    published = publish_access(file, acl, settings)
     if not json_:
         say(f"the old ones stay valid until: coins producer rotate {name} --finish")
-    _tell(_told(made, settings, file), published, as_json=json_)
+    tell_all(told_of(made, settings, file), published, as_json=json_)
 
 
 def remove(name: Name, file: File = None, acl: Acl = None, data: DataDir = None) -> None:
@@ -175,7 +177,7 @@ def remove(name: Name, file: File = None, acl: Acl = None, data: DataDir = None)
     file = _file(file, settings)
     enrolling.remove(file, name)
     say(f"{name} is no producer any more; workers know within a second")
-    _publish_access(file, acl, settings, ending=name).tell()
+    publish_access(file, acl, settings, ending=name).tell()
 
 
 def access(file: File = None, acl: Acl = None, data: DataDir = None) -> None:
@@ -186,7 +188,7 @@ def access(file: File = None, acl: Acl = None, data: DataDir = None) -> None:
     from workers.settings import load
 
     settings = load(data)
-    _publish_access(_file(file, settings), acl, settings).tell()
+    publish_access(_file(file, settings), acl, settings).tell()
 
 
 def list_(
@@ -219,14 +221,14 @@ def list_(
                 "may_send": _may_send(one.rules),
                 "secrets": len(one.secrets),
                 "logins": len(one.logins),
-                **_streams(one.name, settings),
+                **streams(one.name, settings),
             }
         )
     columns = [
         Column("producer"),
         Column("may_send"),
         Column("secrets", right=True),
-        Column("writes", lambda some: _shown_streams(some)),
+        Column("writes", lambda some: shown_streams(some)),
         Column("reads"),
     ]
     form = form_of(json=json_, ndjson=ndjson)
@@ -270,87 +272,3 @@ def _rule_in_words(rule: Any) -> str:
         if rule.itself
         else f"{commands} under {rule.under}"
     )
-
-
-def _streams(name: str, settings: Settings) -> dict[str, Any]:
-    from messages.streams import commands_stream, outcomes_stream
-
-    return {
-        "writes": [commands_stream(partition, name) for partition in range(settings.partitions)],
-        "reads": outcomes_stream(name),
-    }
-
-
-def _shown_streams(streams: list[str]) -> str:
-    return streams[0] if len(streams) == 1 else f"{streams[0]} … {streams[-1].rsplit(':', 1)[0]}:…"
-
-
-class _Access(NamedTuple):
-    """What became of the server's access rules, in words, and whether it went well."""
-
-    said: str
-    done: bool = True
-
-    def tell(self) -> None:
-        """Say it; a producer that is there without its access rules is no success."""
-        from console.cli.show import say
-
-        say(self.said)
-        if not self.done:
-            raise typer.Exit(1)
-
-
-def _publish_access(
-    file: Path, acl: Path | None, settings: Settings, *, ending: str | None = None
-) -> _Access:
-    """Write the server's access rules, and tell the embedded server where it listens, which ends that user's connections.
-
-    Raises nothing: what has just been made is to be shown in any case.
-    """
-    from workers.access import ACL_FILE, rules_text, write_private
-    from workers.embedded_access import bring_into_force
-    from workers.producers import load
-
-    written = acl or file.with_name(ACL_FILE)
-    try:
-        producers = load(file)
-        write_private(written, rules_text(producers, partitions=settings.partitions))
-        if bring_into_force(settings, producers, ending=ending):
-            return _Access(f"access rules: {written}; the embedded server has them already")
-    except (SettingsInvalid, NotReady, MessagesError) as error:
-        return _Access(f"the access rules are not in force: {error}", done=False)
-    # The server itself ends the connections of a user that it has no more.
-    then = f", then: CLIENT KILL USER {ending}" if ending is not None and producers.get(ending) else ""
-    return _Access(
-        f"access rules: {written}; a server that has it as its aclfile takes them with: ACL LOAD{then}"
-    )
-
-
-def _told(made: Any, settings: Settings, file: Path) -> dict[str, Any]:
-    return {
-        "producer": made.producer,
-        "secret": made.secret,
-        "user": made.producer,
-        "password": made.password,
-        **_streams(made.producer, settings),
-        "file": str(file),
-    }
-
-
-def _tell(told: dict[str, Any], published: _Access, *, as_json: bool) -> None:
-    from console.cli.show import Column, say, write_fields, write_json
-
-    if as_json:
-        write_json(told)
-        published.tell()
-        return
-    shown = {**told, "writes": _shown_streams(told["writes"])}
-    system = shown.pop("system", None)
-    write_fields([(Column(name), value) for name, value in shown.items()])
-    say("secret and password are shown this once")
-    if system is not None:
-        say(
-            f"the system itself logs in at such a server as {system['user']} with the password {system['password']} "
-            "(not at the embedded one, which has its own)"
-        )
-    published.tell()

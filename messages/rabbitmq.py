@@ -1,0 +1,382 @@
+"""The edge on RabbitMQ, as a producer sees it: a connection, commands into an exchange, outcomes out of a stream.
+
+Commands go to the topic exchange `coins.commands` with the routing key `<producer>.<partition>`. Outcomes are read from the
+stream `coins.events.<producer>`: any number of readers, each from its own place.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from struct import pack, unpack_from
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import amqp
+import kombu
+from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound
+from amqp.method_framing import frame_handler
+from kombu.exceptions import KombuError
+
+from messages.errors import EdgeRefused, EdgeUnavailable, MessagesError
+from messages.publisher import RABBITMQ, Message
+from messages.streams import (
+    COMMANDS_EXCHANGE,
+    EVENTS_EXCHANGE,
+    outcomes_binding,
+    outcomes_queue,
+    routing_key,
+)
+
+EVENT, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
+PERSISTENT = 2
+FAILURES = (AMQPError, KombuError, OSError)
+REFUSALS = (AccessRefused, NotAllowed)
+READ_AHEAD = 1_000
+# About how long an outcome is: what a stream keeps is counted in bytes.
+EVENT_BYTES = 700
+EVENTS_KEEP = 1_000_000
+# As RabbitMQ's own clients call them in a URL's query.
+_QUERY = {"cacertfile": "ca_certs", "certfile": "certfile", "keyfile": "keyfile"}
+_HEADER = 2
+
+
+def connect(
+    url: str, *, timeout_seconds: float = 5.0, heartbeat_seconds: int = 0, name: str = "coins producer"
+) -> Any:
+    """An open kombu connection: `amqp://user:password@host:port/vhost`, `amqps://…?cacertfile=…&certfile=…&keyfile=…`.
+
+    Several with a `;` between them are the nodes of a cluster, and tried in turn. With a heartbeat whoever holds the
+    connection calls its `heartbeat_check` about twice as often.
+
+    Raises EdgeUnavailable, EdgeRefused.
+    """
+    failed: MessagesError | None = None
+    for one in url.split(";"):
+        connection = kombu.Connection(
+            **_parameters(one),
+            transport="pyamqp",
+            connect_timeout=timeout_seconds,
+            heartbeat=heartbeat_seconds,
+            transport_options={
+                "write_timeout": max(1, round(timeout_seconds)),
+                "read_timeout": max(1, round(timeout_seconds)),
+                "frame_handler": _tolerant,
+                "client_properties": {"connection_name": name},
+            },
+        )
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+        except FAILURES as error:
+            connection.collect()
+            failed = failure(error, f"RabbitMQ at {shown(one)} cannot be reached")
+        else:
+            return connection
+    assert failed is not None
+    raise failed
+
+
+def shown(url: str) -> str:
+    """The URL without its password."""
+    return re.sub(r"//[^/@]*@", "//", url.partition("?")[0])
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """What kombu is told of a URL. Raises EdgeUnavailable where it is none."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not url.startswith(RABBITMQ) or not host:
+        raise EdgeUnavailable(
+            f"{shown(url)!r} is no address of RabbitMQ: write amqp://user:password@host:port/vhost, or amqps://…"
+        )
+    query = dict(parse_qsl(parts.query))
+    if unknown := sorted(query.keys() - _QUERY.keys()):
+        raise EdgeUnavailable(
+            f"{shown(url)}: no such parameter: {unknown[0]}; there are {', '.join(sorted(_QUERY))}"
+        )
+    secure = parts.scheme == "amqps"
+    if query and not secure:
+        raise EdgeUnavailable(f"{shown(url)}: certificates go with amqps://")
+    vhost = unquote(parts.path[1:]) if parts.path.strip("/") else "/"
+    return {
+        "hostname": f"[{host}]" if ":" in host else host,
+        "port": port or (5671 if secure else 5672),
+        "userid": unquote(parts.username or "guest"),
+        "password": unquote(parts.password or "guest"),
+        "virtual_host": vhost,
+        "ssl": {
+            "cert_reqs": ssl.CERT_REQUIRED,
+            "server_hostname": host,
+            **{_QUERY[key]: value for key, value in query.items()},
+        }
+        if secure
+        else False,
+    }
+
+
+def failure(error: Exception, what: str) -> MessagesError:
+    """EdgeRefused or EdgeUnavailable, by what the server has said."""
+    said = str(error).strip() or type(error).__name__
+    if isinstance(error, REFUSALS):
+        return EdgeRefused(
+            f"{what}: RabbitMQ does not let this user do that ({said}); look at user, password and vhost in the URL, and at "
+            "the user's permissions: `coins producer list` has what each producer may write to"
+        )
+    if isinstance(error, NotFound):
+        return EdgeUnavailable(
+            f"{what}: {said}; `coins migrate` declares what is missing, or import its definitions"
+        )
+    return EdgeUnavailable(f"{what} ({said})")
+
+
+def close(connection: Any) -> None:
+    """Close a connection, whatever state it is in."""
+    with suppress(*FAILURES):
+        connection.release()
+
+
+def drain(connection: Any, seconds: float) -> bool:
+    """Handle what the server has sent; wait for the first of it so long. Whether anything came.
+
+    Raises FAILURES where the connection is gone.
+    """
+    opened = connection.connection
+    came = False
+    while _readable(opened, 0 if came else seconds):
+        came = True
+        try:
+            # A frame at a time: `drain_events` would wait for more behind a heartbeat.
+            opened.blocking_read(1.0)
+        except TimeoutError:  # in the middle of a frame: what there is of it is kept
+            break
+    return came
+
+
+def _readable(opened: Any, seconds: float) -> bool:
+    """Whether something has come that was not handled, or comes within so many seconds."""
+    sock = opened.transport.sock
+    if sock is None:
+        raise OSError("the connection is closed")
+    pending: Callable[[], int] | None = getattr(sock, "pending", None)  # of TLS
+    return bool((pending and pending()) or select.select([sock], [], [], seconds)[0])
+
+
+def _tolerant(connection: Any, callback: Any) -> Any:
+    """py-amqp's own frame handler, but for a message whose properties it cannot read: those are left out.
+
+    Otherwise a header of an unusual type would end the connection each time that the message is delivered.
+    """
+    handle = frame_handler(connection, callback)
+
+    def on_frame(frame: tuple[int, int, bytes]) -> bool:
+        kind, channel, payload = frame
+        if kind != _HEADER:
+            return bool(handle(frame))
+        try:
+            return bool(handle(frame))
+        except Exception:  # noqa: BLE001 - of what is written in there nothing is known
+            class_id, size = unpack_from(">HxxQ", payload, 0)
+            return bool(handle((kind, channel, pack(">HHQH", class_id, 0, size, 0))))
+
+    return on_frame
+
+
+class Confirms:
+    """Messages on a channel that the server has to confirm: published without waiting for each, awaited together."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.channel = connection.channel()
+        self.channel.confirm_select()
+        self.channel.events["basic_ack"].add(self._on_ack)
+        self.channel.events["basic_nack"].add(self._on_nack)
+        self.channel.events["basic_return"].add(self._on_return)
+        self._published = 0
+        self._waiting: dict[int, None] = {}  # in the order of their tags
+        self._refused = 0
+        self.returned: list[str] = []
+
+    def publish(
+        self,
+        body: bytes,
+        exchange: str,
+        key: str,
+        *,
+        mandatory: bool,
+        headers: dict[str, Any] | None = None,
+        **properties: Any,
+    ) -> None:
+        """Send it off. Raises FAILURES."""
+        made = amqp.Message(body, delivery_mode=PERSISTENT, **properties)
+        if headers:
+            made.properties["application_headers"] = headers
+        self._published += 1
+        self._waiting[self._published] = None
+        self.channel.basic_publish(made, exchange, key, mandatory=mandatory)
+
+    def wait(self, seconds: float) -> None:
+        """Until everything is confirmed. Raises TimeoutError when nothing was for so long, and FAILURES."""
+        while self._waiting:
+            before, deadline = len(self._waiting), time.monotonic() + seconds
+            while len(self._waiting) == before:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError(f"{before:,} messages were not confirmed within {seconds:g} s")
+                drain(self._connection, left)
+        refused, self._refused = self._refused, 0
+        if refused:
+            raise AMQPError(f"the server could not take {refused:,} messages")
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        if not multiple:
+            self._waiting.pop(tag, None)
+            return
+        for one in list(self._waiting):
+            if one > tag:
+                break
+            del self._waiting[one]
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        before = len(self._waiting)
+        self._on_ack(tag, multiple)
+        self._refused += before - len(self._waiting)
+
+    def _on_return(self, _error: Any, _exchange: str, key: str, _message: Any) -> None:
+        self.returned.append(key)
+
+
+class RabbitEdge:
+    """Commands into RabbitMQ, persistent, confirmed by the server, and returned where no queue takes them."""
+
+    def __init__(self, url: str, *, producer: str | None = None, timeout_seconds: float = 5.0) -> None:
+        for one in url.split(";"):
+            _parameters(one)
+        self._url = url
+        self._producer = producer
+        self._timeout_seconds = timeout_seconds
+        self._connection: Any = None
+        self._confirms: Confirms | None = None
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        try:
+            confirms = self._opened()
+            now = int(time.time())
+            for message in messages:
+                confirms.publish(
+                    message.body,
+                    COMMANDS_EXCHANGE,
+                    routing_key(message.partition, self._producer),
+                    mandatory=True,
+                    headers={"signature": message.signature} if message.signature is not None else None,
+                    content_type=BATCH if message.body[:1] == b"[" else EVENT,
+                    timestamp=now,
+                )
+            confirms.wait(self._timeout_seconds)
+        except FAILURES as error:
+            self.close()
+            raise failure(
+                error, "the commands were not confirmed; send them again with the same ids"
+            ) from error
+        except BaseException:
+            self.close()  # what was not waited for must not be counted with what comes next
+            raise
+        returned, confirms.returned = confirms.returned, []
+        if returned:
+            raise EdgeUnavailable(
+                f"RabbitMQ returned {len(returned):,} of the messages: no queue takes the routing key {returned[0]!r} at "
+                f"{COMMANDS_EXCHANGE}. Declare them with `coins migrate`, then send the commands again with the same ids"
+            )
+
+    def close(self) -> None:
+        if self._connection is not None:
+            close(self._connection)
+        self._connection, self._confirms = None, None
+
+    def _opened(self) -> Confirms:
+        """A channel of a connection that is alive: nothing of what is to be sent has been yet, so it may be made anew."""
+        if self._connection is not None:
+            try:
+                drain(self._connection, 0)
+            except (*FAILURES, AttributeError):
+                self.close()
+        if self._connection is None or self._confirms is None or not self._connection.connected:
+            self._connection = connect(self._url, timeout_seconds=self._timeout_seconds)
+            self._confirms = Confirms(self._connection)
+        return self._confirms
+
+
+class RabbitOutcomes:
+    """Outcomes of a producer out of its stream, from where that ends when this is made."""
+
+    def __init__(self, url: str, producer: str, *, timeout_seconds: float = 5.0) -> None:
+        self._waiting: list[Any] = []
+        self._connection = connect(url, timeout_seconds=timeout_seconds)
+        with self._told():
+            declare_stream(
+                self._connection, outcomes_queue(producer), outcomes_binding(producer), keep=EVENTS_KEEP
+            )
+            self._channel = self._connection.channel()
+            self._channel.basic_qos(0, READ_AHEAD, False)
+            self._channel.basic_consume(
+                outcomes_queue(producer),
+                callback=self._waiting.append,
+                arguments={"x-stream-offset": "next"},
+            )
+
+    def read(self, *, within_seconds: float) -> Iterator[bytes]:
+        """Outcome events as JSON, in order, until none has come for `within_seconds`."""
+        deadline = time.monotonic() + within_seconds
+        while (left := deadline - time.monotonic()) > 0 or self._waiting:
+            if not self._waiting:
+                with self._told():
+                    drain(self._connection, min(left, 1.0))
+                continue
+            found, self._waiting[:] = list(self._waiting), []
+            for one in found:
+                yield one.body.encode() if isinstance(one.body, str) else one.body
+            with self._told():
+                self._channel.basic_ack(found[-1].delivery_tag, multiple=True)
+            deadline = time.monotonic() + within_seconds
+
+    def close(self) -> None:
+        close(self._connection)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except FAILURES as error:
+            self.close()
+            raise failure(error, "outcomes cannot be read") from error
+
+
+def declare_stream(connection: Any, queue: str, binding: str, *, keep: int) -> None:
+    """The stream for events with such routing keys, unless it is there: one that is stays as somebody has made it.
+
+    keep: about how many events stay in it. Raises FAILURES.
+    """
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue, passive=True)
+    except NotFound:
+        channel = connection.channel()
+        channel.queue_declare(queue, durable=True, auto_delete=False, arguments=stream_arguments(keep))
+        channel.queue_bind(queue, EVENTS_EXCHANGE, binding)
+    channel.close()
+
+
+def stream_arguments(keep: int) -> dict[str, Any]:
+    """Of a stream that keeps about so many events. It drops whole segments, and always has two of them."""
+    size = keep * EVENT_BYTES
+    return {
+        "x-queue-type": "stream",
+        "x-max-length-bytes": size,
+        "x-stream-max-segment-size-bytes": min(max(size // 10, 1_000_000), 100_000_000),
+    }
