@@ -15,11 +15,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ledger.trust import Producer, Producers
+from messages.errors import MessagesError
+from messages.rabbitmq import close, connect
 from messages.streams import COMMANDS_EXCHANGE, SCHEDULER, outcomes_queue
 from workers.access import NAMED_PARTITIONS, write_private
 from workers.producers import producers_now
 from workers.settings import Settings
-from workers.topology import LIMITING, Topology, topology
+from workers.topology import LIMITING, Topology, topology, version_of
 
 DEFINITIONS_FILE = "rabbitmq.json"
 SYSTEM_USER = SCHEDULER
@@ -27,8 +29,8 @@ _OURS = r"^coins\..*$"
 _NOTHING = "^$"
 
 
-def definitions(settings: Settings, version: tuple[int, ...] = LIMITING) -> dict[str, Any]:
-    """The document. Raises SettingsInvalid where the producers file cannot be used."""
+def definitions(settings: Settings) -> dict[str, Any]:
+    """The document, for the server's release where that can be asked. Raises SettingsInvalid."""
     producers = producers_now(settings)
     vhost = vhost_of(settings.edge)
     wanted = topology(
@@ -36,7 +38,7 @@ def definitions(settings: Settings, version: tuple[int, ...] = LIMITING) -> dict
         producers,
         events_keep=settings.events_keep,
         commands_keep=settings.commands_keep,
-        version=version,
+        version=_version(settings),
     )
     made: dict[str, Any] = {
         "vhosts": [{"name": vhost}],
@@ -47,6 +49,17 @@ def definitions(settings: Settings, version: tuple[int, ...] = LIMITING) -> dict
     if producers is not None:
         _add_users(made, producers, vhost, settings.partitions)
     return made | _declared(wanted, vhost)
+
+
+def _version(settings: Settings) -> tuple[int, ...]:
+    try:
+        connection = connect(settings.edge, timeout_seconds=2)
+    except MessagesError:  # it may be there only after these were imported
+        return LIMITING
+    try:
+        return version_of(connection)
+    finally:
+        close(connection)
 
 
 def vhost_of(url: str) -> str:
