@@ -8,9 +8,9 @@ from typing import Any
 
 import redis
 
-from messages.errors import EdgeUnavailable
-from messages.publisher import REFUSALS, connect, refused
-from messages.streams import outcomes_stream
+from .errors import EdgeUnavailable
+from .publisher import REFUSALS, connect, refused
+from .streams import outcomes_stream
 
 
 class OutcomeReader:
