@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import orjson
 from pydantic import ValidationError
 
-from messages.commands import COMMANDS
-from messages.envelope import EVENTS, MAX_BATCH, MAX_MESSAGE_BYTES, Event, fingerprint
-from messages.fields import MESSAGE_ID_PATTERN, SOURCE_PATTERN
-from messages.wording import say
+from .commands import COMMANDS
+from .envelope import EVENTS, MAX_BATCH, MAX_MESSAGE_BYTES, Event, fingerprint
+from .fields import MESSAGE_ID_PATTERN, SOURCE_PATTERN
+from .wording import say
 
 _ID = re.compile(MESSAGE_ID_PATTERN)
 _SOURCE = re.compile(SOURCE_PATTERN)

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from messages.commands import COMMANDS, type_of
-from messages.envelope import EVENT_OF, MAX_BATCH
-from messages.events import EVENT_MODELS, FURTHER_MODELS, OUTCOME_MODELS
-from messages.reasons import Reason
+from .commands import COMMANDS, type_of
+from .envelope import EVENT_OF, MAX_BATCH
+from .events import EVENT_MODELS, FURTHER_MODELS, OUTCOME_MODELS
+from .reasons import Reason
 
 CONTENT_TYPE = "application/cloudevents+json"
 _DEFINITIONS = "#/components/schemas/{model}"

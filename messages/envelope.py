@@ -12,8 +12,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
-from messages.commands import COMMANDS, Command, Part, content_of, type_of
-from messages.fields import MessageId, ShortText, Source, Time
+from .commands import COMMANDS, Command, Part, content_of, type_of
+from .fields import MessageId, ShortText, Source, Time
 
 Data = TypeVar("Data", bound=Command)
 

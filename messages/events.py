@@ -7,8 +7,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from messages.fields import Time
-from messages.reasons import Reason
+from .fields import Time
+from .reasons import Reason
 
 SOURCE = "coins"
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import redis
 
-from messages.errors import EdgeUnavailable
-from messages.publisher import RABBITMQ, REFUSALS, connect, refused
-from messages.streams import outcomes_stream
+from .errors import EdgeUnavailable
+from .publisher import RABBITMQ, REFUSALS, connect, refused
+from .streams import outcomes_stream
 
 
 class Outcomes(Protocol):
@@ -41,7 +41,7 @@ class OutcomeReader:
 def _outcomes_at(url: str, producer: str, timeout_seconds: float) -> Outcomes:
     if not url.startswith(RABBITMQ):
         return RedisOutcomes(url, producer, timeout_seconds=timeout_seconds)
-    from messages.rabbitmq import RabbitOutcomes
+    from .rabbitmq import RabbitOutcomes
 
     return RabbitOutcomes(url, producer, timeout_seconds=timeout_seconds)
 

@@ -21,12 +21,12 @@ from pydantic import ValidationError
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from messages.commands import Command, type_of
-from messages.envelope import EVENT_OF, MAX_BATCH, MAX_MESSAGE_BYTES, Event, encode
-from messages.errors import EdgeRefused, EdgeUnavailable, EventInvalid
-from messages.fields import NAME_PATTERN
-from messages.signing import sign
-from messages.streams import commands_stream, partition_of
+from .commands import Command, type_of
+from .envelope import EVENT_OF, MAX_BATCH, MAX_MESSAGE_BYTES, Event, encode
+from .errors import EdgeRefused, EdgeUnavailable, EventInvalid
+from .fields import NAME_PATTERN
+from .signing import sign
+from .streams import commands_stream, partition_of
 
 PIPELINED = 1_000
 RABBITMQ = ("amqp://", "amqps://")
@@ -185,7 +185,7 @@ def _edge_at(url: str, producer: str | None, timeout_seconds: float) -> Edge:
     if not url.startswith(RABBITMQ):
         return RedisEdge(url, producer=producer, timeout_seconds=timeout_seconds)
     # Its client is only there where it is needed.
-    from messages.rabbitmq import RabbitEdge
+    from .rabbitmq import RabbitEdge
 
     return RabbitEdge(url, producer=producer, timeout_seconds=timeout_seconds)
 

@@ -22,9 +22,9 @@ from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound
 from amqp.method_framing import frame_handler
 from kombu.exceptions import KombuError
 
-from messages.errors import EdgeRefused, EdgeUnavailable, MessagesError
-from messages.publisher import RABBITMQ, Message
-from messages.streams import (
+from .errors import EdgeRefused, EdgeUnavailable, MessagesError
+from .publisher import RABBITMQ, Message
+from .streams import (
     COMMANDS_EXCHANGE,
     EVENTS_EXCHANGE,
     outcomes_binding,

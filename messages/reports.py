@@ -7,7 +7,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from messages.fields import parse_time
+from .fields import parse_time
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from messages.fields import PATTERNS_IN_WORDS
+from .fields import PATTERNS_IN_WORDS
 
 
 def say(fault: Any) -> str:

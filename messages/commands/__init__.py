@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from messages.commands.accounts import (
+from .accounts import (
     CloseAccount,
     Funding,
     Kind,
@@ -18,8 +18,8 @@ from messages.commands.accounts import (
     SuspendAccount,
     UpdateAccount,
 )
-from messages.commands.base import Command, Cycle, CycleUnit, Money, Part
-from messages.commands.coins import (
+from .base import Command, Cycle, CycleUnit, Money, Part
+from .coins import (
     Adjust,
     AllocateCredit,
     ConfirmBill,
@@ -29,8 +29,8 @@ from messages.commands.coins import (
     TopUp,
     Transfer,
 )
-from messages.commands.devices import DebitForDeviceOnboarding, PlanKind, PutPlan, ReleaseDevice, Renewal
-from messages.commands.holds import (
+from .devices import DebitForDeviceOnboarding, PlanKind, PutPlan, ReleaseDevice, Renewal
+from .holds import (
     ActivatePostpaid,
     CaptureHold,
     PlaceHold,
@@ -38,14 +38,14 @@ from messages.commands.holds import (
     ReportUsage,
     TerminatePostpaid,
 )
-from messages.commands.notices import (
+from .notices import (
     ExportFormat,
     RemoveWarning,
     RequestExport,
     SetNotifications,
     SetWarning,
 )
-from messages.commands.orders import (
+from .orders import (
     BALANCE,
     CancelOrder,
     OrderKind,
@@ -55,7 +55,7 @@ from messages.commands.orders import (
     PowerOff,
     PowerOn,
 )
-from messages.commands.subscriptions import (
+from .subscriptions import (
     CancelAt,
     CancelSubscription,
     ChangeSubscription,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum, auto
 
-from messages.commands.base import Command
-from messages.fields import AmountOrZero, Email, Id, Name, ShortText, Text, Zone
+from ..fields import AmountOrZero, Email, Id, Name, ShortText, Text, Zone
+from .base import Command
 
 
 class Kind(StrEnum):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from messages.fields import Currency, DecimalText, Integer
+from ..fields import Currency, DecimalText, Integer
 
 
 class CycleUnit(StrEnum):

@@ -6,8 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from messages.commands.base import Command, Money
-from messages.fields import (
+from ..fields import (
     Amount,
     BillId,
     Id,
@@ -18,6 +17,7 @@ from messages.fields import (
     Text,
     TransactionNumber,
 )
+from .base import Command, Money
 
 
 class TopUp(Command):

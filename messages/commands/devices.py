@@ -7,8 +7,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from messages.commands.base import Command, Cycle
-from messages.fields import Amount, CycleNumber, DeviceId, Devices, Factor, Id, Name, Text
+from ..fields import Amount, CycleNumber, DeviceId, Devices, Factor, Id, Name, Text
+from .base import Command, Cycle
 
 
 class PlanKind(StrEnum):

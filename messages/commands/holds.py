@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from messages.commands.base import Command
-from messages.fields import Amount, Factor, Flag, Id, ShortText, Time
+from ..fields import Amount, Factor, Flag, Id, ShortText, Time
+from .base import Command
 
 
 class PlaceHold(Command):

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from messages.commands.base import Command
-from messages.fields import Amount, Email, Flag, Id, Integer
-from messages.reports import Report, checked_filters
+from ..fields import Amount, Email, Flag, Id, Integer
+from ..reports import Report, checked_filters
+from .base import Command
 
 
 class SetWarning(Command):

@@ -6,8 +6,7 @@ from enum import StrEnum, auto
 
 from pydantic import Field
 
-from messages.commands.base import Command
-from messages.fields import (
+from ..fields import (
     Amount,
     Details,
     DeviceId,
@@ -20,6 +19,7 @@ from messages.fields import (
     Text,
     Time,
 )
+from .base import Command
 
 BALANCE = "balance"
 

@@ -7,8 +7,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from messages.commands.base import Command
-from messages.fields import DEVICE, Goods, Id, ShortText, Time
+from ..fields import DEVICE, Goods, Id, ShortText, Time
+from .base import Command
 
 
 class SubscriptionKind(StrEnum):
