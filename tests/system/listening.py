@@ -12,8 +12,11 @@ from typing import Any, NamedTuple
 
 import redis
 
-from messages.publisher import connect
-from messages.streams import outcomes_stream
+from messages.errors import MessagesError
+from messages.publisher import RABBITMQ, connect
+from messages.rabbitmq import FAILURES, close, declare_stream, drain
+from messages.rabbitmq import connect as connect_rabbitmq
+from messages.streams import outcomes_binding, outcomes_queue, outcomes_stream
 
 
 class Answer(NamedTuple):
@@ -93,6 +96,45 @@ class Listener:
         return next(one for one in list(self.heard) if one.decided_at > moment)
 
     def _listen(self) -> None:
+        if self._url.startswith(RABBITMQ):
+            self._listen_to_rabbitmq()
+        else:
+            self._listen_to_redis()
+
+    def _listen_to_rabbitmq(self) -> None:
+        """Each producer's stream from its beginning, or from where it was when the connection was lost."""
+        offsets: dict[str, int] = {}
+        while not self._stopping.is_set():
+            try:
+                connection = connect_rabbitmq(self._url)
+            except MessagesError:
+                time.sleep(0.1)
+                continue
+            try:
+                for name in self._producers.values():
+                    self._consume(connection, name, offsets)
+                while not self._stopping.is_set():
+                    drain(connection, 0.1)
+            except FAILURES:
+                time.sleep(0.1)
+            finally:
+                close(connection)
+
+    def _consume(self, connection: Any, producer: str, offsets: dict[str, int]) -> None:
+        def came(message: Any) -> None:
+            offsets[producer] = message.headers["x-stream-offset"] + 1
+            one = heard(producer, message.body, time.time())
+            self.heard.append(one)
+            self._first[producer].setdefault(one.event, one)
+            channel.basic_ack(message.delivery_tag)
+
+        declare_stream(connection, outcomes_queue(producer), outcomes_binding(producer), keep=100_000)
+        channel = connection.channel()
+        channel.basic_qos(0, 1_000, False)
+        offset = {"x-stream-offset": offsets.get(producer, "first")}
+        channel.basic_consume(outcomes_queue(producer), callback=came, arguments=offset)
+
+    def _listen_to_redis(self) -> None:
         positions: dict[bytes, bytes] = dict.fromkeys(self._producers, b"0-0")
         client = connect(self._url)
         while not self._stopping.is_set():

@@ -75,17 +75,24 @@ class Site:
     database: str
     partitions: int
     programs: list[Program] = field(default_factory=list)
+    rabbitmq_url: str | None = None
+
+    @property
+    def redis_url(self) -> str:
+        return self.servers.valkey.url
 
     @property
     def edge_url(self) -> str:
-        return self.servers.valkey.url
+        """Of the queue where commands come in."""
+        return self.rabbitmq_url or self.redis_url
 
     def environment(self, **settings: object) -> dict[str, str]:
         """What a process of this system finds in its environment; nothing of ours leaks into it."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("COINS_")}
         given = {
             "DATABASE_URL": self.database_url,
-            "REDIS_URL": self.edge_url,
+            "REDIS_URL": self.redis_url,
+            "EDGE_URL": self.rabbitmq_url,
             "PARTITIONS": self.partitions,
             "DATA_DIR": self.directory / "data",
             **settings,
@@ -159,7 +166,8 @@ class Site:
 
     @contextlib.contextmanager
     def edge(self) -> Iterator[redis.Redis]:
-        client = connect(self.edge_url)
+        """The edge, where it is Redis'."""
+        client = connect(self.redis_url)
         try:
             yield client
         finally:
@@ -213,17 +221,22 @@ def embedded(directory: Path, *, durable: bool) -> Iterator[EmbeddedServers]:
 
 
 @contextlib.contextmanager
-def site_on(both: EmbeddedServers, directory: Path, *, partitions: int) -> Iterator[Site]:
-    """A system on these servers, with a database of its own and an empty edge."""
+def site_on(
+    both: EmbeddedServers, directory: Path, *, partitions: int, rabbitmq_url: str | None = None
+) -> Iterator[Site]:
+    """A system on these servers, with a database of its own and an empty edge: Redis', or a virtual host of RabbitMQ."""
     both.start()
     name = f"coins_test_{next(_databases)}"
     administer(both, f"CREATE DATABASE {name} STRATEGY FILE_COPY")
     url = both.postgres.url.replace("/coinworks?", f"/{name}?")
     migrate(url, partitions=partitions)
     directory.mkdir(parents=True, exist_ok=True)
-    site = Site(both, directory, url, name, partitions)
+    site = Site(both, directory, url, name, partitions, rabbitmq_url=rabbitmq_url)
     with site.edge() as client:
         client.flushall()
+    if rabbitmq_url is not None:
+        done = site.coins("migrate")
+        assert done.returncode == 0, done.stderr
     try:
         yield site
     finally:

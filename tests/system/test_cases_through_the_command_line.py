@@ -48,5 +48,5 @@ class CommandLine:
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_a_scenario_goes_as_told(case: Case, site: Site) -> None:
-    play(case, CommandLine(site))
+def test_a_scenario_goes_as_told(case: Case, any_site: Site) -> None:
+    play(case, CommandLine(any_site))
