@@ -7,21 +7,19 @@ stream `coins.events.<producer>`: any number of readers, each from its own place
 from __future__ import annotations
 
 import re
-import select
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from struct import pack, unpack_from
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import amqp
 import kombu
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound
-from amqp.method_framing import frame_handler
 from kombu.exceptions import KombuError
 
+from .amqp_wire import Transport, drain, flush, held_back
 from .errors import EdgeRefused, EdgeUnavailable, MessagesError
 from .publisher import RABBITMQ, Message
 from .streams import (
@@ -42,7 +40,6 @@ EVENT_BYTES = 700
 EVENTS_KEEP = 1_000_000
 # As RabbitMQ's own clients call them in a URL's query.
 _QUERY = {"cacertfile": "ca_certs", "certfile": "certfile", "keyfile": "keyfile"}
-_HEADER = 2
 
 
 def connect(
@@ -59,13 +56,12 @@ def connect(
     for one in url.split(";"):
         connection = kombu.Connection(
             **_parameters(one),
-            transport="pyamqp",
+            transport=Transport,
             connect_timeout=timeout_seconds,
             heartbeat=heartbeat_seconds,
             transport_options={
                 "write_timeout": max(1, round(timeout_seconds)),
                 "read_timeout": max(1, round(timeout_seconds)),
-                "frame_handler": _tolerant,
                 "client_properties": {"connection_name": name},
             },
         )
@@ -142,52 +138,6 @@ def close(connection: Any) -> None:
         connection.release()
 
 
-def drain(connection: Any, seconds: float) -> bool:
-    """Handle what the server has sent; wait for the first of it so long. Whether anything came.
-
-    Raises FAILURES where the connection is gone.
-    """
-    opened = connection.connection
-    came = False
-    while _readable(opened, 0 if came else seconds):
-        came = True
-        try:
-            # A frame at a time: `drain_events` would wait for more behind a heartbeat.
-            opened.blocking_read(1.0)
-        except TimeoutError:  # in the middle of a frame: what there is of it is kept
-            break
-    return came
-
-
-def _readable(opened: Any, seconds: float) -> bool:
-    """Whether something has come that was not handled, or comes within so many seconds."""
-    sock = opened.transport.sock
-    if sock is None:
-        raise OSError("the connection is closed")
-    pending: Callable[[], int] | None = getattr(sock, "pending", None)  # of TLS
-    return bool((pending and pending()) or select.select([sock], [], [], seconds)[0])
-
-
-def _tolerant(connection: Any, callback: Any) -> Any:
-    """py-amqp's own frame handler, but for a message whose properties it cannot read: those are left out.
-
-    Otherwise a header of an unusual type would end the connection each time that the message is delivered.
-    """
-    handle = frame_handler(connection, callback)
-
-    def on_frame(frame: tuple[int, int, bytes]) -> bool:
-        kind, channel, payload = frame
-        if kind != _HEADER:
-            return bool(handle(frame))
-        try:
-            return bool(handle(frame))
-        except Exception:  # noqa: BLE001 - of what is written in there nothing is known
-            class_id, size = unpack_from(">HxxQ", payload, 0)
-            return bool(handle((kind, channel, pack(">HHQH", class_id, 0, size, 0))))
-
-    return on_frame
-
-
 class Confirms:
     """Messages on a channel that the server has to confirm: published without waiting for each, awaited together."""
 
@@ -219,10 +169,12 @@ class Confirms:
             made.properties["application_headers"] = headers
         self._published += 1
         self._waiting[self._published] = None
-        self.channel.basic_publish(made, exchange, key, mandatory=mandatory)
+        with held_back(self._connection):
+            self.channel.basic_publish(made, exchange, key, mandatory=mandatory)
 
     def wait(self, seconds: float) -> None:
         """Until everything is confirmed. Raises TimeoutError when nothing was for so long, and FAILURES."""
+        flush(self._connection)
         while self._waiting:
             before, deadline = len(self._waiting), time.monotonic() + seconds
             while len(self._waiting) == before:

@@ -10,7 +10,8 @@ from typing import Any
 
 from amqp.exceptions import ResourceLocked
 
-from messages.rabbitmq import EVENT, Confirms, close, connect, declare_stream, drain
+from messages.amqp_wire import drain
+from messages.rabbitmq import EVENT, Confirms, close, connect, declare_stream
 from messages.streams import EVENTS_EXCHANGE, outcomes_binding, outcomes_queue
 from workers.publishing import RelayedElsewhere
 

@@ -19,7 +19,8 @@ from amqp.exceptions import ConsumerCancelled
 
 from ledger.batch import Delivery, Move
 from ledger.trust import Producers
-from messages.rabbitmq import close, connect, drain
+from messages.amqp_wire import drain
+from messages.rabbitmq import close, connect
 from messages.streams import commands_queue, commands_stream, read_routing_key, routing_key
 from workers.streams import LONGEST_KEPT_BYTES, LONGEST_SIGNATURE, MAX_BYTES, MAX_DELIVERIES, cut
 from workers.topology import (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,8 @@ from deploy.bench.results import Failed, Result
 from deploy.bench.system import Bench, measuring
 from deploy.errors import DeployError
 from deploy.supervisor import say
-from messages.errors import EdgeUnavailable
+from messages.errors import MessagesError
+from messages.publisher import RABBITMQ
 
 COMMANDS = 50_000
 ROWS = 1_000_000
@@ -43,11 +45,12 @@ def main(arguments: Sequence[str]) -> int:
         profile = profile.resolve()
         profile.mkdir(parents=True, exist_ok=True)
     results: dict[str, Result] = {}
+    chosen = _chosen(options.names)
     began = time.monotonic()
     try:
         with measuring(commands=options.commands, rows=options.rows, profile=profile) as bench:
             versions = _versions(bench)
-            for name in _chosen(options.names):
+            for name in chosen:
                 say(f"{time.monotonic() - began:4.0f} s  measuring {name}: {FIGURES[name].what}")
                 results[name] = _measure(name, bench)
     except KeyboardInterrupt:
@@ -95,6 +98,9 @@ def _chosen(names: Sequence[str]) -> list[str]:
     if names:
         return [name for name in FIGURES if name in names]
     short = [name for name, figure in FIGURES.items() if not figure.long]
+    if not os.environ.get("COINS_EDGE_URL", "").startswith(RABBITMQ):
+        say("RabbitMQ is left out: set COINS_EDGE_URL=amqp://… to measure it, too")
+        short = [name for name in short if not FIGURES[name].rabbitmq]
     for name in short:
         if not _installed(name):
             say(f"{name} is left out: it needs {FIGURES[name].needs} (pip install 'coinworks[bench]')")
@@ -104,7 +110,7 @@ def _chosen(names: Sequence[str]) -> list[str]:
 def _measure(name: str, bench: Bench) -> Result:
     try:
         return FIGURES[name].measure(bench)
-    except (DeployError, EdgeUnavailable, psycopg.Error, redis.RedisError) as error:
+    except (DeployError, MessagesError, psycopg.Error, redis.RedisError) as error:
         why = f"{type(error).__name__}: {error}".strip()
         say(f"  {name} failed: {why}")
         return Failed(why)

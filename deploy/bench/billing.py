@@ -80,7 +80,7 @@ def _subscribe(bench: Bench, database: psycopg.Connection[Any]) -> int:
         return count
     say(f"  {count:,} devices, and a subscription for each")
     for some in (list(_onboarded(system, count)), list(_subscribed(system, count))):
-        before, after = system.outcomes(), system.position()
+        before, after = system.outcomes.count(), system.outcomes.position()
         system.publisher.send_batch(some)
         system.await_outcomes(before + len(some))
         system.verify([one.id for one in some], after)

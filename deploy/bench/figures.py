@@ -14,7 +14,8 @@ from deploy.bench.system import Bench
 class Figure:
     """How to measure it; its targets: the least ratio to another figure (None: only shown), the most ms, MB or seconds.
 
-    long: only measured when it is named. needs: a package that only the extra `bench` brings.
+    long: only measured when it is named. needs: a package that only the extra `bench` brings. rabbitmq: only where one is
+    configured, by COINS_EDGE_URL.
     """
 
     measure: Callable[[Bench], Result]
@@ -25,6 +26,7 @@ class Figure:
     at_most_seconds: float | None = None
     long: bool = False
     needs: str | None = None
+    rabbitmq: bool = False
 
 
 # In the order in which they are measured: yardsticks next to what is compared with them.
@@ -78,6 +80,15 @@ FIGURES: dict[str, Figure] = {
         at_most_seconds=2.0,
         long=True,
     ),
+    "rabbitmq": Figure(
+        throughput.rabbitmq, "as singles, through RabbitMQ", at_least={"pgbench": 1.5}, rabbitmq=True
+    ),
+    "latency_rabbitmq": Figure(
+        latency.rabbitmq,
+        "as latency, through RabbitMQ",
+        at_most_ms={"p50_ms": 15.0, "p99_ms": 50.0},
+        rabbitmq=True,
+    ),
     "textbook": Figure(textbook.textbook, "a Celery task and a transaction per command", needs="celery"),
     "export": Figure(
         export.export,
@@ -87,7 +98,7 @@ FIGURES: dict[str, Figure] = {
         needs=export.OPENPYXL,
     ),
 }
-LATER = ("growth", "rabbitmq")
+LATER = ("growth",)
 
 
 def ratios(results: Mapping[str, Result]) -> dict[str, dict[str, float]]:

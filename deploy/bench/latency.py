@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 import orjson
 
-from deploy.bench.errors import FigureFailed
 from deploy.bench.results import Latency
 from deploy.bench.system import PARTITIONS, Bench, System
 from deploy.bench.workload import Built, one_by_one
 from messages.errors import EdgeUnavailable
-from messages.publisher import connect
 
 A_SECOND = 200
 SECONDS = 10
@@ -23,10 +20,19 @@ GIVE_UP_SECONDS = 10.0
 
 def latency(bench: Bench) -> Latency:
     """200 commands a second for ten seconds, after one second that is not counted."""
-    system = bench.system()
+    return _latency_of(bench.system())
+
+
+def rabbitmq(bench: Bench) -> Latency:
+    """The same through RabbitMQ."""
+    with bench.on_rabbitmq() as system:
+        return _latency_of(system)
+
+
+def _latency_of(system: System) -> Latency:
     time.sleep(1.0)  # what was measured before is to be over
     commands = system.workload.mixed(WARM_UP + SECONDS * A_SECOND, hot_share=0.1)
-    after = system.position()
+    after = system.outcomes.position()
     due = _Due(time.perf_counter() + 0.1)
     publisher = threading.Thread(target=_publish, args=(system, commands, due), daemon=True)
     publisher.start()
@@ -76,18 +82,8 @@ def _publish(system: System, commands: list[Built], due: _Due) -> None:
 def _read(system: System, count: int, after: str) -> dict[str, float]:
     """When the outcome of each command was read."""
     seen: dict[str, float] = {}
-    client = connect(system.redis_url, timeout_seconds=2 * GIVE_UP_SECONDS)
-    try:
-        while len(seen) < count:
-            found: Any = client.xread({system.stream: after}, block=int(GIVE_UP_SECONDS * 1000))
-            now = time.perf_counter()
-            if not found:
-                raise FigureFailed(
-                    f"{count - len(seen):,} outcomes did not come within {GIVE_UP_SECONDS:g} s"
-                )
-            for position, fields in found[0][1]:
-                seen[orjson.loads(fields[b"event"])["causationid"]] = now
-                after = position.decode()
-    finally:
-        client.close()
+    for outcome in system.outcomes.follow(after, GIVE_UP_SECONDS):
+        seen[orjson.loads(outcome)["causationid"]] = time.perf_counter()
+        if len(seen) == count:
+            break
     return seen

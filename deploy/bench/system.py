@@ -10,22 +10,20 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import orjson
 import psycopg
-import redis
 
 from deploy.bench.cpu import CpuMeter
 from deploy.bench.errors import FigureFailed
 from deploy.bench.interruption import interruptible, stopping
+from deploy.bench.outcomes import Outcomes, RabbitOutcomes, RedisOutcomes
 from deploy.bench.workload import PRODUCER, Workload
 from deploy.embedded import EmbeddedServers, servers
 from deploy.supervisor import Child, Supervisor, say
 from deploy.up import MIGRATION, children
 from messages.events import EventType
-from messages.publisher import Publisher, connect
-from messages.streams import outcomes_stream
+from messages.publisher import RABBITMQ, Publisher
 from workers.settings import PREFIX
 
 PARTITIONS = 2
@@ -35,7 +33,6 @@ POLL_SECONDS = 0.01
 NOTICE_SECONDS = (
     2.0  # an idle worker looks at its lease every second, and may be waiting for commands half a second
 )
-PAGE = 5_000
 SAMPLED = frozenset({"commands", "jobs"})
 APPLIED = EventType.APPLIED.value
 
@@ -53,6 +50,7 @@ class Bench:
     commands: int
     rows: int = 1_000_000
     profile: Path | None = None
+    rabbitmq_url: str | None = None
     _system: System | None = field(default=None, init=False)
     _children: list[Child] = field(default_factory=list, init=False)
 
@@ -79,11 +77,40 @@ class Bench:
             self._system.prepare()
         return self._system
 
+    @contextlib.contextmanager
+    def on_rabbitmq(self) -> Iterator[System]:
+        """Within, the same system reads and answers through RabbitMQ. Raises FigureFailed where none is configured."""
+        if self.rabbitmq_url is None:
+            raise FigureFailed(
+                "no RabbitMQ is configured: set COINS_EDGE_URL=amqp://user:password@host:port/vhost"
+            )
+        before = self.system()
+        edge = {f"{PREFIX}EDGE_URL": self.rabbitmq_url}
+        on_redis = self._children
+        for child in on_redis:
+            self.supervisor.end(child.name)
+        self.supervisor.run_once(Child("migrate-rabbitmq", MIGRATION.command, edge))
+        self._children = [Child(f"rabbitmq-{one.name}", one.command, edge) for one in on_redis]
+        system = System(self.database_url, self.rabbitmq_url, before.workload)
+        try:
+            for child in self._children:
+                self.supervisor.add(self._profiled(child))
+            self.supervisor.wait_ready(READY_SECONDS)
+            yield system
+        finally:
+            system.close()
+            for child in self._children:
+                self.supervisor.end(child.name)
+            self._children = on_redis
+            for child in on_redis:
+                self.supervisor.add(self._profiled(child))
+            self.supervisor.wait_ready(READY_SECONDS)
+
     def cpu_meter(self) -> CpuMeter:
         """Counts the processor time of every part of the system from now on."""
         parts = {"postgres": [self.embedded.postgres.pid], "valkey": [self.embedded.valkey.pid]}
         for child in self._children:
-            parts.setdefault(child.name.rstrip("-0123456789"), []).append(self.supervisor.pid(child.name))
+            parts.setdefault(_role(child), []).append(self.supervisor.pid(child.name))
         return CpuMeter(parts)
 
     def close(self) -> None:
@@ -91,7 +118,7 @@ class Bench:
             self._system.close()
 
     def _profiled(self, child: Child) -> Child:
-        role = child.name.rstrip("-0123456789")
+        role = _role(child)
         if self.profile is None or role not in SAMPLED:
             return child
         command = (
@@ -102,18 +129,24 @@ class Bench:
             role,
             str(self.profile / child.name),
         )
-        return Child(child.name, command)
+        return Child(child.name, command, child.environment)
+
+
+def _role(child: Child) -> str:
+    return child.name.removeprefix("rabbitmq-").rstrip("-0123456789")
 
 
 class System:
     """The running system as a producer and its operator see it: commands in, outcomes out, partitions held off."""
 
-    def __init__(self, database_url: str, redis_url: str, workload: Workload) -> None:
-        self.redis_url = redis_url
+    def __init__(self, database_url: str, edge_url: str, workload: Workload) -> None:
         self.workload = workload
-        self.publisher = Publisher(redis_url, producer=PRODUCER, partitions=PARTITIONS, timeout_seconds=30.0)
-        self.stream = outcomes_stream(PRODUCER)
-        self._redis = connect(redis_url, timeout_seconds=30.0)
+        self.publisher = Publisher(edge_url, producer=PRODUCER, partitions=PARTITIONS, timeout_seconds=30.0)
+        self.outcomes: Outcomes = (
+            RabbitOutcomes(edge_url, PRODUCER)
+            if edge_url.startswith(RABBITMQ)
+            else RedisOutcomes(edge_url, PRODUCER)
+        )
         self._database = psycopg.connect(database_url, autocommit=True, application_name="coins bench")
 
     def prepare(self) -> None:
@@ -121,7 +154,7 @@ class System:
         events = list(self.workload.preparation())
         plans, rest = events[:2], events[2:]
         for some in (plans, rest):
-            before, after = self.outcomes(), self.position()
+            before, after = self.outcomes.count(), self.outcomes.position()
             self.publisher.send_batch(some)
             self.await_outcomes(before + len(some))
             self.verify([one.id for one in some], after)
@@ -136,24 +169,11 @@ class System:
         finally:
             self._database.execute(_RELEASE)
 
-    def outcomes(self) -> int:
-        """How many outcomes have been published so far."""
-        try:
-            found: Any = self._redis.xinfo_stream(self.stream)
-        except redis.ResponseError:  # there was none yet
-            return 0
-        return int(found["entries-added"])
-
-    def position(self) -> str:
-        """Where the outcomes end at this moment."""
-        last: Any = self._redis.xrevrange(self.stream, count=1)
-        return last[0][0].decode() if last else "0-0"
-
     def await_outcomes(self, count: int) -> float:
         """Wait until so many can be read, and return when that was. Raises FigureFailed when no more come."""
         seen, grew_at = -1, time.perf_counter()
         while True:
-            there, now = self.outcomes(), time.perf_counter()
+            there, now = self.outcomes.count(), time.perf_counter()
             if there >= count:
                 return now
             if there != seen:
@@ -164,21 +184,11 @@ class System:
 
     def verify(self, ids: Iterable[str], after: str) -> None:
         """Read the outcomes back: every command has exactly one, and was applied. Raises FigureFailed."""
-        check_outcomes(ids, self._outcomes_after(after))
-
-    def _outcomes_after(self, after: str) -> Iterator[bytes]:
-        while page := self._page(after):
-            for position, fields in page:
-                yield fields[b"event"]
-                after = position.decode()
-
-    def _page(self, after: str) -> list[Any]:
-        page: Any = self._redis.xrange(self.stream, min=f"({after}", count=PAGE)
-        return list(page)
+        check_outcomes(ids, self.outcomes.after(after))
 
     def close(self) -> None:
         self.publisher.close()
-        self._redis.close()
+        self.outcomes.close()
         self._database.close()
 
 
@@ -203,6 +213,7 @@ def measuring(*, commands: int, rows: int = 1_000_000, profile: Path | None = No
 
     Raises KeyboardInterrupt when asked to stop, by whichever signal (`interruption.interruptible`).
     """
+    edge = os.environ.get(f"{PREFIX}EDGE_URL", "")
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]  # what is measured has the settings that it comes with
     with contextlib.ExitStack() as stack:
@@ -217,7 +228,8 @@ def measuring(*, commands: int, rows: int = 1_000_000, profile: Path | None = No
             f"{PREFIX}EVENTS_KEEP": str(max(1_000_000, 2 * commands)),
         }
         supervisor = Supervisor(data_dir, environment)
-        bench = Bench(embedded, supervisor, commands, rows, profile)
+        rabbitmq_url = edge if edge.startswith(RABBITMQ) else None
+        bench = Bench(embedded, supervisor, commands, rows, profile, rabbitmq_url)
         stack.callback(embedded.stop)
         stack.callback(supervisor.stop)
         stack.callback(bench.close)

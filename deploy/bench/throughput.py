@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from deploy.bench.results import Rate
-from deploy.bench.system import PARTITIONS, Bench
+from deploy.bench.system import PARTITIONS, Bench, System
 from deploy.bench.workload import Built, in_arrays, one_by_one
 from deploy.supervisor import say
 from messages.publisher import Message
@@ -19,6 +19,13 @@ def singles(bench: Bench) -> Rate:
     system = bench.system()
     commands = system.workload.mixed(bench.commands, hot_share=HOT_SHARE)
     return _from_a_full_edge(bench, commands, one_by_one(commands, PARTITIONS))
+
+
+def rabbitmq(bench: Bench) -> Rate:
+    """As singles, through RabbitMQ."""
+    with bench.on_rabbitmq() as system:
+        commands = system.workload.mixed(bench.commands, hot_share=HOT_SHARE)
+        return _from_a_full_edge_of(bench, system, commands, one_by_one(commands, PARTITIONS))
 
 
 def bulk(bench: Bench) -> Rate:
@@ -43,8 +50,13 @@ def even(bench: Bench) -> Rate:
 
 
 def _from_a_full_edge(bench: Bench, commands: list[Built], messages: list[Message]) -> Rate:
-    system = bench.system()
-    before, after = system.outcomes(), system.position()
+    return _from_a_full_edge_of(bench, bench.system(), commands, messages)
+
+
+def _from_a_full_edge_of(
+    bench: Bench, system: System, commands: list[Built], messages: list[Message]
+) -> Rate:
+    before, after = system.outcomes.count(), system.outcomes.position()
     with system.held():
         say(f"  {len(commands):,} commands in {len(messages):,} messages")
         system.publisher.send_raw(messages)

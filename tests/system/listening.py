@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import redis
 
+from messages.amqp_wire import drain
 from messages.errors import MessagesError
 from messages.publisher import RABBITMQ, connect
-from messages.rabbitmq import FAILURES, close, declare_stream, drain
+from messages.rabbitmq import FAILURES, close, declare_stream
 from messages.rabbitmq import connect as connect_rabbitmq
 from messages.streams import outcomes_binding, outcomes_queue, outcomes_stream
 

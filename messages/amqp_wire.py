@@ -1,0 +1,194 @@
+"""py-amqp's connection, but for how bytes go in and out: many frames in a read, many messages in a write.
+
+py-amqp reads each frame in three pieces and writes each message on its own. On two cores a message that is read costs 44 µs
+so and 13 µs in this way; one that is published 35 and 14, and the server 62 and 22.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from struct import Struct, pack, unpack_from
+from typing import Any
+
+from amqp.connection import NEGOTIATE_CAPABILITIES
+from amqp.exceptions import UnexpectedFrame
+from amqp.method_framing import frame_handler, frame_writer
+from amqp.transport import SSLTransport, TCPTransport
+from kombu.transport import pyamqp
+
+_READ_BYTES = 256 * 1024
+_WRITE_BYTES = 64 * 1024
+# In the middle of a record of TLS a socket that is readable may have nothing to give.
+_PATIENCE_SECONDS = 1.0
+_FRAME = Struct(">BHI")
+_FRAME_END = 0xCE
+_HEADER = 2
+
+
+class _Reading:
+    """Reads as much as there is, and gives it out frame by frame."""
+
+    sock: Any
+    connected: bool
+    _data = b""
+    _at = 0
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether a whole frame has been read that was not given out."""
+        left = len(self._data) - self._at
+        return left > _FRAME.size and left > _FRAME.size + _FRAME.unpack_from(self._data, self._at)[2]
+
+    def read_frame(self, *_: Any) -> tuple[int, int, bytes]:
+        """Type, channel, payload. Raises TimeoutError, and keeps what there is of it; OSError where the server is gone."""
+        while not self.has_frame:
+            self._read_more()
+        kind, channel, size = _FRAME.unpack_from(self._data, self._at)
+        begin = self._at + _FRAME.size
+        self._at = begin + size + 1
+        if self._data[begin + size] != _FRAME_END:
+            raise UnexpectedFrame(f"a frame ends with {self._data[begin + size]:#04x}, not {_FRAME_END:#04x}")
+        return kind, channel, self._data[begin : begin + size]
+
+    def _read_more(self) -> None:
+        try:
+            some = self.sock.recv(_READ_BYTES)
+        except BlockingIOError:  # the socket's own time-out
+            raise TimeoutError("nothing has come") from None
+        except TimeoutError:
+            raise
+        except OSError:
+            self.connected = False
+            raise
+        if not some:
+            self.connected = False
+            raise OSError("the server has closed the connection")
+        self._data, self._at = self._data[self._at :] + some, 0
+
+
+class _TCP(_Reading, TCPTransport):  # type: ignore[misc]
+    pass
+
+
+class _TLS(_Reading, SSLTransport):  # type: ignore[misc]
+    pass
+
+
+class _Connection(pyamqp.Connection):  # type: ignore[misc]
+    # Told of this, py-amqp would look for news before each message that it publishes.
+    negotiate_capabilities = {**NEGOTIATE_CAPABILITIES, "connection.blocked": False}  # noqa: RUF012
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, frame_handler=_tolerant, frame_writer=_holding, **options)
+
+    def Transport(  # noqa: N802
+        self,
+        host: str,
+        connect_timeout: float,
+        ssl: Any = False,
+        read_timeout: int | None = None,
+        write_timeout: int | None = None,
+        **options: Any,
+    ) -> Any:
+        options |= {"read_timeout": read_timeout, "write_timeout": write_timeout}
+        if ssl:
+            return _TLS(host, connect_timeout, ssl, **options)
+        return _TCP(host, connect_timeout, **options)
+
+
+class Transport(pyamqp.Transport):  # type: ignore[misc]
+    """What kombu is given as `transport`."""
+
+    Connection = _Connection
+
+
+class _Held:
+    """Between py-amqp and the socket: what is held back goes out with what comes next, or when it is much."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._bytes = bytearray()
+        self.holding = False
+
+    def write(self, some: Any) -> None:
+        self._bytes += some
+        if not self.holding or len(self._bytes) > _WRITE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        some, self._bytes = self._bytes, bytearray()
+        if some:
+            self._transport.write(bytes(some))
+
+
+def _holding(connection: Any, transport: Any) -> Any:
+    connection.held = _Held(transport)
+    return frame_writer(connection, connection.held)
+
+
+@contextmanager
+def held_back(connection: Any) -> Iterator[None]:
+    """What is written within may wait for more, up to `flush`, or to whatever is written outside of this."""
+    held = connection.connection.held
+    held.holding = True
+    try:
+        yield
+    finally:
+        held.holding = False
+
+
+def flush(connection: Any) -> None:
+    """Write what was held back."""
+    connection.connection.held.flush()
+
+
+def drain(connection: Any, seconds: float) -> bool:
+    """Handle what the server has sent; wait for the first of it so long. Whether anything came.
+
+    Raises amqp.exceptions.AMQPError and OSError where the connection is gone.
+    """
+    opened = connection.connection
+    came = False
+    while _readable(opened, 0 if came else seconds):
+        came = True
+        try:
+            # A frame at a time: `drain_events` would wait for more behind a heartbeat.
+            opened.blocking_read(_PATIENCE_SECONDS)
+            while opened.transport.has_frame:
+                opened.on_inbound_frame(opened.transport.read_frame())
+        except TimeoutError:  # in the middle of a frame: what there is of it is kept
+            break
+    return came
+
+
+def _readable(opened: Any, seconds: float) -> bool:
+    """Whether something has come that was not handled, or comes within so many seconds."""
+    transport = opened.transport
+    if transport is None or transport.sock is None:
+        raise OSError("the connection is closed")
+    pending: Callable[[], int] | None = getattr(transport.sock, "pending", None)  # of TLS
+    return bool(
+        transport.has_frame or (pending and pending()) or select.select([transport.sock], [], [], seconds)[0]
+    )
+
+
+def _tolerant(connection: Any, callback: Any) -> Any:
+    """py-amqp's own frame handler, but for a message whose properties it cannot read: those are left out.
+
+    Otherwise a header of an unusual type would end the connection each time that the message is delivered.
+    """
+    handle = frame_handler(connection, callback)
+
+    def on_frame(frame: tuple[int, int, bytes]) -> bool:
+        kind, channel, payload = frame
+        if kind != _HEADER:
+            return bool(handle(frame))
+        try:
+            return bool(handle(frame))
+        except Exception:  # noqa: BLE001 - of what is written in there nothing is known
+            class_id, size = unpack_from(">HxxQ", payload, 0)
+            return bool(handle((kind, channel, pack(">HHQH", class_id, 0, size, 0))))
+
+    return on_frame
