@@ -35,21 +35,50 @@ class Listening:
         return f"redis://{told['user']}:{told['password']}@127.0.0.1:{self.port}"
 
 
-def clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("COINS_")}
+def clean(**settings: object) -> dict[str, str]:
+    """An environment with no settings of ours but these."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("COINS_")}
+    return others | {f"COINS_{name}": str(value) for name, value in settings.items()}
 
 
-def coins(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def coins(data: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COINS, *arguments, "--data", str(data)], env=clean(), capture_output=True, text=True, timeout=60
+        [*COINS, *arguments, "--data", str(data)],
+        env=clean(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
-def enrolled(data: Path, name: str, *more: str) -> dict[str, Any]:
-    done = coins(data, "producer", "new", name, "--json", *more)
+def enrolled(data: Path, name: str, *more: str, **settings: object) -> dict[str, Any]:
+    done = coins(data, "producer", "new", name, "--json", *more, **settings)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told
+
+
+@contextlib.contextmanager
+def up(data: Path, said: Path, *options: str, **settings: object) -> Iterator[None]:
+    """The whole system; what it says goes into a file."""
+    with said.open("wb") as output:
+        running = subprocess.Popen(
+            [*COINS, "up", "--data", str(data), *options],
+            env=clean(**settings),
+            stdin=subprocess.DEVNULL,
+            stderr=output,
+        )
+
+    def is_ready() -> bool:
+        assert running.poll() is None, said.read_text(encoding="utf-8")
+        return "\nready " in said.read_text(encoding="utf-8")
+
+    try:
+        until(is_ready, WHOLE_SYSTEM_SECONDS, lambda: said.read_text(encoding="utf-8"))
+        yield
+    finally:
+        running.send_signal(signal.SIGTERM)
+        running.wait(30)
 
 
 @contextlib.contextmanager
@@ -57,21 +86,5 @@ def system_that_listens(directory: Path, port: int, *rules: str, partitions: int
     """The whole system; `rules` say what the producer `shop` may send."""
     data, said = directory / "data", directory / "said.txt"
     shop = enrolled(data, "shop", *rules)
-    with said.open("wb") as output:
-        up = subprocess.Popen(
-            [*COINS, "up", "--data", str(data), "--listen", f"127.0.0.1:{port}"],
-            env={**clean(), "COINS_PARTITIONS": str(partitions)},
-            stdin=subprocess.DEVNULL,
-            stderr=output,
-        )
-
-    def is_ready() -> bool:
-        assert up.poll() is None, said.read_text(encoding="utf-8")
-        return "\nready " in said.read_text(encoding="utf-8")
-
-    try:
-        until(is_ready, WHOLE_SYSTEM_SECONDS, lambda: said.read_text(encoding="utf-8"))
+    with up(data, said, "--listen", f"127.0.0.1:{port}", PARTITIONS=partitions):
         yield Listening(data, port, shop, said)
-    finally:
-        up.send_signal(signal.SIGTERM)
-        up.wait(30)
