@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -77,10 +78,24 @@ def test_every_name_is_there_under_the_clients_name(client_python: Path) -> None
     ]
 
 
+def test_what_rabbitmq_needs_is_told_where_it_is_missing(client_python: Path) -> None:
+    code = (
+        "import sys; sys.modules['kombu'] = None\n"
+        "from coinworks_client import Publisher\n"
+        "try: Publisher('amqp://localhost', producer='shop')\n"
+        "except ModuleNotFoundError as error: print(error)"
+    )
+    assert said_by(client_python, code) == "RabbitMQ needs kombu: pip install 'coinworks-client[amqp]'\n"
+
+
 def test_its_users_are_checked_by_its_types(client_python: Path, tmp_path: Path) -> None:
     shutil.copy(EXAMPLE, tmp_path / "right.py")
     wrong = 'from coinworks_client import Publisher, TopUp\n\nTopUp(account="acme", amount="5", nobody=1)\nPublisher(5)\n'
     (tmp_path / "wrong.py").write_text(wrong, encoding="utf-8")
+    (guide,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "messages" / "README.md").read_text("utf-8"), re.M | re.S
+    )
+    (tmp_path / "guide.py").write_text(guide, encoding="utf-8")
     done = subprocess.run(
         [
             *(
@@ -92,7 +107,7 @@ def test_its_users_are_checked_by_its_types(client_python: Path, tmp_path: Path)
                 "--python-executable",
                 client_python,
             ),
-            *("--cache-dir", ROOT / ".mypy_cache" / "client", "right.py", "wrong.py"),
+            *("--cache-dir", ROOT / ".mypy_cache" / "client", "right.py", "guide.py", "wrong.py"),
         ],
         cwd=tmp_path,
         capture_output=True,

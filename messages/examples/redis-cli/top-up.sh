@@ -9,7 +9,10 @@ account=$1 amount=$2 id=top-up-$3
 outcomes=coins:events:$PRODUCER
 
 redis() {
-    said=$(redis-cli -h "${HOST:-127.0.0.1}" -p "${PORT:-6379}" --user "$PRODUCER" --no-auth-warning "$@" 2>&1) || { echo "$said" >&2; return 3; }
+    said=$(redis-cli -h "${HOST:-127.0.0.1}" -p "${PORT:-6379}" --user "$PRODUCER" --no-auth-warning "$@" 2>&1) || {
+        echo "$said" >&2
+        return 3
+    }
     case $said in
         NOPERM* | NOAUTH* | WRONGPASS* | AUTH\ failed*) echo "$said" >&2; exit 1 ;;
         ERR* | OOM* | MISCONF* | LOADING* | READONLY*) echo "$said" >&2; return 3 ;;
@@ -21,8 +24,9 @@ signed() {
 print(base64.b64encode(hmac.digest(os.environb[b"SECRET"], sys.stdin.buffer.read(), "sha256")).decode())'
 }
 
-body=$(printf '{"specversion":"1.0","id":"%s","source":"%s","type":"coins.TopUp.v1","partitionkey":"%s","data":{"account":"%s","amount":%s,"reference":"%s"}}' \
-    "$id" "$PRODUCER" "$account" "$account" "$amount" "$3")
+data=$(printf '{"account":"%s","amount":%s,"reference":"%s"}' "$account" "$amount" "$3")
+body=$(printf '{"specversion":"1.0","id":"%s","source":"%s","type":"coins.TopUp.v1","partitionkey":"%s","data":%s}' \
+    "$id" "$PRODUCER" "$account" "$data")
 signature=$(printf %s "$body" | signed)
 
 attempt=0

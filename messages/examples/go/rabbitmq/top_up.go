@@ -84,7 +84,8 @@ func main() {
 
 // outcomeOf sends the command and waits; nil when no outcome of it came in time.
 func outcomeOf(asked command) (*outcome, error) {
-	connection, err := amqp.DialConfig(os.Getenv("EDGE_URL"), amqp.Config{Heartbeat: 10 * time.Second, Dial: amqp.DefaultDial(5 * time.Second)})
+	config := amqp.Config{Heartbeat: 10 * time.Second, Dial: amqp.DefaultDial(5 * time.Second)}
+	connection, err := amqp.DialConfig(os.Getenv("EDGE_URL"), config)
 	if err != nil {
 		return nil, err
 	}
@@ -150,12 +151,15 @@ func publish(channel *amqp.Channel, closed <-chan *amqp.Error, returned <-chan a
 	key := fmt.Sprintf("%s.%d", asked.Source, partition)
 	within, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	confirmation, err := channel.PublishWithDeferredConfirmWithContext(within, "coins.commands", key, true, false, amqp.Publishing{
+	message := amqp.Publishing{
 		ContentType:  "application/cloudevents+json",
 		DeliveryMode: amqp.Persistent,
 		Headers:      headers,
 		Body:         body,
-	})
+	}
+	mandatory, immediate := true, false
+	confirmation, err := channel.PublishWithDeferredConfirmWithContext(
+		within, "coins.commands", key, mandatory, immediate, message)
 	if err != nil {
 		return err
 	}
