@@ -1,34 +1,27 @@
-"""The examples for producers over RabbitMQ: a virtual host of the tests' own on the machine's server, and a user that may
-do no more there than a producer may."""
+"""The examples for producers over RabbitMQ, each as a user that may do no more there than a producer may."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from messages.errors import MessagesError
-from messages.rabbitmq import close, connect
 from tests.deploy.enrolled import coins, enrolled, up
 from tests.messages.platforms import (
     APPLIED,
     NOT_LET_IN,
     PARTITIONS,
     REJECTED,
-    REQUIRE,
     Example,
     Login,
     example_of,
 )
-
-SERVER = "127.0.0.1:5672"
-ADMINISTRATOR = "guest"
+from tests.rabbitmq import rabbitmqctl, users_removed, virtual_host
 
 pytestmark = [pytest.mark.system, pytest.mark.rabbitmq]
 
@@ -44,65 +37,43 @@ def example(
     return example_of(request.param, tmp_path_factory.mktemp("example"), client_python)
 
 
-def rabbitmqctl(*arguments: str) -> None:
-    subprocess.run(
-        ["rabbitmqctl", "--quiet", *arguments], check=True, capture_output=True, timeout=60, cwd="/"
-    )
-
-
 @pytest.fixture(scope="module")
-def vhost() -> Iterator[str]:
-    """Empty, and gone afterwards. Where none can be made these tests are skipped, or fail where they are demanded."""
-    name = f"coins_test_examples_{os.getpid()}"
-    try:
-        close(connect(f"amqp://{SERVER}"))
-        rabbitmqctl("add_vhost", name)
-    except (MessagesError, OSError, subprocess.CalledProcessError) as error:
-        said = f"no virtual host of RabbitMQ at {SERVER} for the examples: {error}"
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(f"{said} ({REQUIRE}=1 demands it)", pytrace=False)
-        pytest.skip(said)
-    try:
-        rabbitmqctl("set_permissions", "-p", name, ADMINISTRATOR, ".*", ".*", ".*")
-        yield name
-    finally:
-        rabbitmqctl("delete_vhost", name)
-
-
-@pytest.fixture(scope="module")
-def shop(vhost: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Login]:
-    """The whole system, with an account. The producer is named after the virtual host: users are the whole server's."""
-    directory = tmp_path_factory.mktemp("system")
-    data, settings = directory / "data", {"EDGE_URL": f"amqp://{SERVER}/{vhost}", "PARTITIONS": PARTITIONS}
-    told = enrolled(data, vhost, "--everything", **settings)
-    try:
-        _let_in(json.loads((data / "rabbitmq.json").read_text(encoding="utf-8")), vhost, told["password"])
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Login]:
+    """The whole system, with an account. Users are the whole server's: the producer's name is nobody else's."""
+    directory, name = tmp_path_factory.mktemp("system"), f"coins_test_shop_{os.getpid()}"
+    data = directory / "data"
+    with virtual_host() as edge_url, users_removed(name):
+        settings = {"EDGE_URL": edge_url, "PARTITIONS": PARTITIONS}
+        told = enrolled(data, name, "--everything", **settings)
+        _let_in(json.loads((data / "rabbitmq.json").read_text(encoding="utf-8")), name, told["password"])
         with up(data, directory / "said.txt", **settings):
             opening = ("account=acme", "parent=platform", "kind=enterprise", "name=Acme")
             opened = coins(data, "do", "OpenAccount", *opening, "--yes", **settings)
             assert opened.returncode == 0, opened.stderr
-            yield login(vhost, told["password"], told["secret"])
-    finally:
-        rabbitmqctl("delete_user", vhost)
+            yield login(edge_url, name, told["password"], told["secret"])
 
 
 def _let_in(definitions: dict[str, Any], user: str, password: str) -> None:
-    """Make the producer's user with the permissions of the definitions: those of others are not the tests' to make."""
-    rabbitmqctl("add_user", user, password)
+    """Make the producer's user with the permissions of the definitions: the system's users are not the tests' to make."""
     (granted,) = (one for one in definitions["permissions"] if one["user"] == user)
-    rabbitmqctl(
-        "set_permissions",
-        *("-p", granted["vhost"], user, granted["configure"], granted["write"], granted["read"]),
-    )
     (topic,) = (one for one in definitions["topic_permissions"] if one["user"] == user)
+    may = (granted[what] for what in ("vhost", "configure", "write", "read"))
+    may_publish = (topic[what] for what in ("vhost", "exchange", "write", "read"))
     rabbitmqctl(
-        "set_topic_permissions",
-        *("-p", topic["vhost"], user, topic["exchange"], topic["write"], topic["read"]),
+        "eval",
+        f"rabbit_auth_backend_internal:add_user({_erlang(user, password)}, {_erlang('test')}), "
+        f"rabbit_auth_backend_internal:set_permissions({_erlang(user, *may)}, {_erlang('test')}), "
+        f"rabbit_auth_backend_internal:set_topic_permissions({_erlang(user, *may_publish)}, {_erlang('test')}).",
     )
 
 
-def login(vhost: str, password: str, secret: str) -> Login:
-    return Login(f"amqp://{vhost}:{password}@{SERVER}/{vhost}", vhost, secret)
+def _erlang(*texts: str) -> str:
+    return ", ".join(f"<<{json.dumps(text)}>>" for text in texts)
+
+
+def login(edge_url: str, user: str, password: str, secret: str) -> Login:
+    url = re.sub(r"//[^@]*@", f"//{user}:{password}@", edge_url)
+    return Login(url, user, secret, password=password)
 
 
 def test_a_top_up_is_applied_once_however_often_it_is_sent(example: Example, shop: Login) -> None:
@@ -121,7 +92,7 @@ def test_a_refusal_is_told_with_its_reason(example: Example, shop: Login) -> Non
 
 
 def test_whoever_is_not_let_in_does_not_try_again(example: Example, shop: Login) -> None:
-    done = example(login(shop.producer, "wrong", shop.secret), "acme", "5", "3")
+    done = example(login(shop.edge_url, shop.producer, "wrong", shop.secret), "acme", "5", "3")
     assert done.returncode == NOT_LET_IN, done.stderr
     assert len(done.stderr.splitlines()) == 1
 
