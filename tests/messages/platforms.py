@@ -129,4 +129,4 @@ def _prepared(language: str, *command: str | Path, cwd: Path | None = None) -> N
         command, cwd=cwd, capture_output=True, text=True, timeout=150, check=False, stdin=subprocess.DEVNULL
     )
     if done.returncode != 0:
-        missing(language, f"{' '.join(map(str, command))} failed: {done.stderr[-2_000:]}")
+        missing(language, f"{' '.join(map(str, command))} failed: {done.stderr.strip()[:300]}")
