@@ -8,7 +8,7 @@ TESTS := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
 FAULTS := $(or $(COINS_CHAOS_FAULTS),200)
 
-.PHONY: install demo test check chaos bench format lock clean
+.PHONY: install demo test check chaos bench client format lock clean
 
 install: $(INSTALLED)
 
@@ -31,6 +31,12 @@ chaos: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/coins bench
+
+# The wheel of coinworks-client, into dist/: what a device platform installs beside its own code.
+client: $(INSTALLED)
+	@rm -rf build/client dist/coinworks_client-*.whl
+	@cd messages && ../$(BIN)/python -c "from setuptools import build_meta; build_meta.build_wheel('../dist')" >/dev/null
+	@ls dist/coinworks_client-*.whl
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
@@ -58,4 +64,4 @@ lock:
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) .coins build *.egg-info
+	rm -rf $(VENV) .coins build dist *.egg-info messages/*.egg-info

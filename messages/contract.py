@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from .channels import channels, operations
 from .commands import COMMANDS, type_of
 from .envelope import EVENT_OF, MAX_BATCH
 from .events import EVENT_MODELS, FURTHER_MODELS, OUTCOME_MODELS
-from .reasons import Reason
+from .reasons import MEANINGS, Reason
+from .samples import OUTCOMES, SAMPLES, event_of
 
 CONTENT_TYPE = "application/cloudevents+json"
 _DEFINITIONS = "#/components/schemas/{model}"
@@ -27,7 +30,11 @@ def schemas() -> dict[str, Any]:
         ref_template="#/$defs/{model}",
     )
     definitions = document["$defs"]
-    definitions["Reason"] = {"type": "string", "enum": [reason.value for reason in Reason]}
+    definitions["Reason"] = {
+        "type": "string",
+        "enum": [reason.value for reason in Reason],
+        "x-enumDescriptions": {reason.value: MEANINGS[reason] for reason in Reason},
+    }
     definitions["Message"] = {
         "description": f"One event, or an array of 1 to {MAX_BATCH:,} of them; at most 1 MiB.",
         "oneOf": [
@@ -53,13 +60,13 @@ def asyncapi_document() -> dict[str, Any]:
     """AsyncAPI 3.0: the channels of the edge, who sends and who receives there, and the messages."""
     definitions = schemas()["$defs"]
     messages = {
-        name: _message(f"{name}Event", (model.__doc__ or "").strip(), type_of(name))
+        name: _message(f"{name}Event", model, type_of(name), event_of(type_of(name), SAMPLES[name]))
         for name, model in COMMANDS.items()
     }
     outcomes, further = (
         {
             model.__name__: _message(
-                model.__name__, (model.__doc__ or "").strip(), f"coins.{model.__name__}.v1"
+                model.__name__, model, f"coins.{model.__name__}.v1", OUTCOMES.get(model.__name__)
             )
             for model in models
         }
@@ -73,44 +80,22 @@ def asyncapi_document() -> dict[str, Any]:
             "description": "Commands go in as CloudEvents; exactly one outcome comes back for each.",
         },
         "defaultContentType": CONTENT_TYPE,
-        "channels": {
-            "commands": {
-                "address": "coins:commands:{partition}:{producer}",
-                "description": "A Redis or Valkey stream: XADD <address> * event <json>.",
-                "parameters": {
-                    "partition": {"description": "crc32(partitionkey) mod COINS_PARTITIONS; 0 without a key"},
-                    "producer": {"description": "the producer's name"},
-                },
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
-            },
-            "outcomes": {
-                "address": "coins:events:{producer}",
-                "description": "A Redis or Valkey stream with the fields event and type.",
-                "parameters": {"producer": {"description": "the producer's name"}},
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in outcomes},
-            },
-            "events": {
-                "address": "coins:events",
-                "description": "A Redis or Valkey stream with the fields event and type, for everyone allowed to read it.",
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in further},
-            },
-        },
-        "operations": {
-            "sendCommands": {"action": "send", "channel": {"$ref": "#/channels/commands"}},
-            "receiveOutcomes": {"action": "receive", "channel": {"$ref": "#/channels/outcomes"}},
-            "receiveEvents": {"action": "receive", "channel": {"$ref": "#/channels/events"}},
-        },
+        "channels": channels(messages, outcomes, further),
+        "operations": operations(),
         "components": {"messages": {**messages, **outcomes, **further}, "schemas": _moved(definitions)},
     }
 
 
-def _message(schema: str, summary: str, type_: str) -> dict[str, Any]:
-    return {
+def _message(
+    schema: str, model: type[BaseModel], type_: str, sample: dict[str, Any] | None
+) -> dict[str, Any]:
+    made = {
         "name": type_,
-        "summary": summary.splitlines()[0],
+        "summary": (model.__doc__ or "").strip().splitlines()[0],
         "contentType": CONTENT_TYPE,
         "payload": {"$ref": _DEFINITIONS.format(model=schema)},
     }
+    return {**made, "examples": [{"payload": sample}]} if sample is not None else made
 
 
 def _moved(value: Any) -> Any:

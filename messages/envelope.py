@@ -27,8 +27,8 @@ class Event(BaseModel, Generic[Data]):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     specversion: Literal["1.0"] = "1.0"
-    id: MessageId
-    source: Source
+    id: MessageId = Field(description="with source the command's key, for ever")
+    source: Source = Field(description="the producer's name, or begins with it and a `/`")
     type: str
     time: Time | None = None
     expirytime: Time | None = Field(
@@ -36,7 +36,7 @@ class Event(BaseModel, Generic[Data]):
     )
     partitionkey: ShortText | None = Field(None, description="should be the top account")
     actor: ShortText | None = Field(None, description="the person behind it")
-    traceparent: ShortText | None = None
+    traceparent: ShortText | None = Field(None, description="W3C trace context")
     data: Data
 
 

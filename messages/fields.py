@@ -15,7 +15,15 @@ from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 MAX_AMOUNT = 10**15
 MAX_DEVICES = 500
@@ -33,6 +41,7 @@ DEVICE_PATTERN = r"^[!-~]{1,64}$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 ORDER_NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}(/[1-9][0-9]{0,6})?$"
 BILL_PATTERN = r"^[A-Za-z0-9._-]{1,80}$"
+DECIMAL_PATTERN = r"^[0-9]{1,16}(\.[0-9]{1,6})?$"
 PATTERNS_IN_WORDS = {
     ID_PATTERN: "must be an id: 1 to 64 of the letters A-Z and a-z, digits, dot, underscore and hyphen",
     DEVICE_PATTERN: "must be a device: 1 to 64 printable ASCII characters, no spaces",
@@ -48,7 +57,10 @@ _RFC3339 = re.compile(
 )
 DEVICE = re.compile(DEVICE_PATTERN)
 _DECIMAL = re.compile(r"\d{1,16}(\.\d{1,6})?", re.ASCII)
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+")
+_EMAIL_TEXT = r"[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+"
+_EMAIL = re.compile(_EMAIL_TEXT)
+# An empty text clears a field of UpdateAccount.
+EMAIL_PATTERN = rf"^({_EMAIL_TEXT})?$"
 
 
 def parse_time(value: Any) -> datetime:
@@ -161,11 +173,20 @@ def _plain(value: Any, depth: int) -> None:
             raise ValueError("must be JSON: objects, arrays, texts, numbers, booleans, null")
 
 
+# What a schema says beyond the checks that pydantic knows of.
+_UNIQUE = Field(json_schema_extra={"uniqueItems": True})
+_TimeText = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+_DecimalText = Annotated[str, StringConstraints(pattern=DECIMAL_PATTERN)]
+
 Integer = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 Amount = Annotated[Integer, Field(ge=1, le=MAX_AMOUNT)]
 AmountOrZero = Annotated[Integer, Field(ge=0, le=MAX_AMOUNT)]
-SignedAmount = Annotated[Integer, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT), AfterValidator(_not_zero)]
+SignedAmount = Annotated[
+    Integer,
+    Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, json_schema_extra={"not": {"const": 0}}),
+    AfterValidator(_not_zero),
+]
 Quantity = Annotated[Integer, Field(ge=1, le=10_000)]
 CycleNumber = Annotated[Integer, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 
@@ -174,8 +195,10 @@ DeviceId = Annotated[str, StringConstraints(pattern=DEVICE_PATTERN)]
 OrderName = Annotated[str, StringConstraints(pattern=ORDER_NAME_PATTERN)]
 BillId = Annotated[str, StringConstraints(pattern=BILL_PATTERN)]
 TransactionNumber = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-Devices = Annotated[list[DeviceId], Field(min_length=1, max_length=MAX_DEVICES), AfterValidator(_unique)]
-Ids = Annotated[list[Id], Field(max_length=100), AfterValidator(_unique)]
+Devices = Annotated[
+    list[DeviceId], Field(min_length=1, max_length=MAX_DEVICES), AfterValidator(_unique), _UNIQUE
+]
+Ids = Annotated[list[Id], Field(max_length=100), AfterValidator(_unique), _UNIQUE]
 Details = Annotated[dict[str, Any], AfterValidator(_details)]
 
 Text = Annotated[str, StringConstraints(max_length=500, pattern=NO_NUL)]
@@ -185,17 +208,28 @@ Goods = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]],
     Field(max_length=MAX_DEVICES),
     AfterValidator(_unique),
+    _UNIQUE,
 ]
-Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_email)]
-Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+Email = Annotated[
+    str,
+    StringConstraints(max_length=254),
+    AfterValidator(_email),
+    Field(json_schema_extra={"pattern": EMAIL_PATTERN}),
+]
+Zone = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    AfterValidator(_zone),
+    Field(json_schema_extra={"format": "time-zone"}),
+]
 Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
 
 Time = Annotated[
     datetime,
-    BeforeValidator(parse_time, json_schema_input_type=str),
-    PlainSerializer(time_text, return_type=str),
+    BeforeValidator(parse_time, json_schema_input_type=_TimeText),
+    PlainSerializer(time_text, return_type=_TimeText),
 ]
-DecimalText = Annotated[str, BeforeValidator(_decimal_text, json_schema_input_type=str)]
+DecimalText = Annotated[str, BeforeValidator(_decimal_text, json_schema_input_type=_DecimalText)]
 Factor = Annotated[DecimalText, AfterValidator(_factor)]
 MessageId = Annotated[str, StringConstraints(pattern=MESSAGE_ID_PATTERN)]
 Source = Annotated[str, StringConstraints(pattern=SOURCE_PATTERN)]

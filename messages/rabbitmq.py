@@ -14,10 +14,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import amqp
-import kombu
-from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound
-from kombu.exceptions import KombuError
+try:
+    import amqp
+    import kombu
+    from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound
+    from kombu.exceptions import KombuError
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("RabbitMQ needs kombu: pip install 'coinworks-client[amqp]'") from error
 
 from .amqp_wire import Transport, drain, flush, held_back
 from .errors import EdgeRefused, EdgeUnavailable, MessagesError

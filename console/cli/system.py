@@ -39,14 +39,21 @@ def health(
 
 def contract(
     asyncapi: Annotated[bool, typer.Option("--asyncapi", help="The AsyncAPI 3 document instead.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="That document as a page to read: messages/REFERENCE.md.")
+    ] = False,
 ) -> None:
     """The contract for machines: JSON Schema of every message.
 
     Example: coins contract > schemas.json
     """
     from messages.contract import asyncapi_document, schemas
+    from messages.reference import reference
 
-    typer.echo(json.dumps(asyncapi_document() if asyncapi else schemas(), indent=2))
+    if markdown:
+        typer.echo(reference(asyncapi_document()), nl=False)
+    else:
+        typer.echo(json.dumps(asyncapi_document() if asyncapi else schemas(), indent=2))
 
 
 def config(

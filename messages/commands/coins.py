@@ -53,7 +53,8 @@ class Transfer(Command):
     to_account: Id
     amount: Amount
     ordered_by: Id = Field(
-        default_factory=lambda given: given["from_account"], description="from_account or an ancestor of it"
+        default_factory=lambda given: given["from_account"],
+        description="from_account (the default) or an ancestor of it",
     )
     note: Text | None = None
 

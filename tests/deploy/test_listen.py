@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,69 +17,16 @@ from deploy.listening import address_of
 from deploy.up import without_password
 from messages import OutcomeReader, Publisher, TopUp, event
 from messages.publisher import Message
+from tests.deploy.enrolled import COINS, Listening, clean, coins, enrolled, system_that_listens
 from workers.errors import SettingsInvalid
-
-MESSAGES_README = Path(__file__).parents[2] / "messages" / "README.md"
-COINS = (sys.executable, "-P", "-m", "console.cli.main")
-WHOLE_SYSTEM_SECONDS = 60.0
-
-
-@dataclass
-class Listening:
-    """A system that listens, and who was enrolled before it started."""
-
-    data: Path
-    port: int
-    shop: dict[str, Any]
-    said: Path
-
-    def coins(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return coins(self.data, *arguments)
-
-    def url(self, told: dict[str, Any]) -> str:
-        return f"redis://{told['user']}:{told['password']}@127.0.0.1:{self.port}"
-
-
-def clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("COINS_")}
-
-
-def coins(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COINS, *arguments, "--data", str(data)], env=clean(), capture_output=True, text=True, timeout=60
-    )
-
-
-def enrolled(data: Path, name: str, *more: str) -> dict[str, Any]:
-    done = coins(data, "producer", "new", name, "--json", *more)
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[Listening]:
     """The whole system, listening; `shop` may do everything for acme."""
-    directory = tmp_path_factory.mktemp("listen")
-    data, said = directory / "data", directory / "said.txt"
-    shop = enrolled(data, "shop", "--commands", "*", "--under", "acme", "--itself")
-    with said.open("wb") as output:
-        up = subprocess.Popen(
-            [*COINS, "up", "--data", str(data), "--listen", f"127.0.0.1:{free_port}"],
-            env={**clean(), "COINS_PARTITIONS": "2"},
-            stdin=subprocess.DEVNULL,
-            stderr=output,
-        )
-    try:
-        deadline = time.monotonic() + WHOLE_SYSTEM_SECONDS
-        while "\nready " not in said.read_text(encoding="utf-8"):
-            assert up.poll() is None, said.read_text(encoding="utf-8")
-            assert time.monotonic() < deadline, said.read_text(encoding="utf-8")
-            time.sleep(0.1)
-        yield Listening(data, free_port, shop, said)
-    finally:
-        up.send_signal(signal.SIGTERM)
-        up.wait(30)
+    rules = ("--commands", "*", "--under", "acme", "--itself")
+    with system_that_listens(tmp_path_factory.mktemp("listen"), free_port, *rules, partitions=2) as made:
+        yield made
 
 
 def outcome_of(url: str, name: str, secret: str, account: str, id_: str) -> dict[str, Any]:
@@ -114,33 +55,6 @@ def test_a_producer_sends_over_tcp_and_is_answered(system: Listening) -> None:
     assert said["data"]["reason"] is None
     refused = outcome_of(system.url(system.shop), "shop", system.shop["secret"], "rival", "t2")
     assert refused["data"]["reason"] == "not_authorized"
-
-
-def test_as_python_and_redis_cli_do_it(system: Listening) -> None:
-    body = (
-        '{"specversion":"1.0","id":"by-hand","source":"shop","type":"coins.TopUp.v1",'
-        '"data":{"account":"acme","amount":1}}'
-    )
-    written = re.findall(r"^```sh\n(.*?)^```", MESSAGES_README.read_text(encoding="utf-8"), re.M | re.S)
-    (script,) = (one for one in written if "redis-cli" in one)
-    done = subprocess.run(
-        ["sh", "-c", script],
-        env={
-            **clean(),
-            "BODY": body,
-            "SECRET": system.shop["secret"],
-            "PORT": str(system.port),
-            "REDISCLI_AUTH": system.shop["password"],
-        },
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert done.returncode == 0, done.stderr
-    deadline = time.monotonic() + 15
-    while (found := system.coins("command", "shop", "by-hand", "--json")).returncode != 0:
-        assert time.monotonic() < deadline, found.stderr
-    assert json.loads(found.stdout)["producer"] == "shop"
 
 
 def test_without_a_password_nobody_gets_in(system: Listening) -> None:

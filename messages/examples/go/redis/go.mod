@@ -1,0 +1,3 @@
+module coinworks.example/top-up
+
+go 1.19
