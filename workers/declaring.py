@@ -24,7 +24,7 @@ def declare_edge(settings: Settings) -> list[str]:
     except Missing as missing:
         raise NotReady(
             f"RabbitMQ: {missing}. Let an administrator import the definitions: coins migrate --definitions rabbitmq.json, "
-            "then rabbitmqctl import_definitions rabbitmq.json"
+            "then rabbitmqctl import_definitions < rabbitmq.json"
         ) from None
     except FAILURES as error:
         raise failure(error, "RabbitMQ could not be prepared") from error

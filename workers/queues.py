@@ -235,31 +235,32 @@ class QueueReader:
     # What comes
 
     def _came(self, one: Consumed, message: Any) -> None:
-        body = message.body if isinstance(message.body, bytes) else b""
         tag = message.delivery_info["delivery_tag"]
-        size = len(body) + 200
+        size = len(message.body) + 200
         one.average_bytes = 0.9 * one.average_bytes + 0.1 * size if one.average_bytes else size
-        arrived = Arrived(tag, self._delivery(one.queue, message, body), size)
+        arrived = Arrived(tag, delivery_of(one.queue, message, self.producers), size)
         one.outstanding.append(arrived)
         one.waiting.append(arrived)
         self._by_delivery[id(arrived.delivery)] = (one, arrived)
 
-    def _delivery(self, queue: str, message: Any, body: bytes) -> Delivery:
-        key = message.delivery_info["routing_key"]
-        known = read_routing_key(key)
-        signature = (message.headers or {}).get("signature")
-        made = Delivery(
-            commands_stream(*known) if known is not None else queue,
-            str(message.delivery_info["delivery_tag"]),
-            known[1] if known is not None else None,
-            body,
-            signature=signature.encode()[:LONGEST_SIGNATURE] if isinstance(signature, str) else None,
-            producers=self.producers,
-        )
-        if len(body) > LONGEST_KEPT_BYTES and made.is_genuine:
-            made.body, made.parts = cut(body)
-            made.verified = True  # what is left of it would not be
-        return made
+
+def delivery_of(queue: str, message: Any, producers: Producers | None) -> Delivery:
+    """A message as it came in: by whose routing key, with its signature."""
+    body = message.body if isinstance(message.body, bytes) else b""
+    known = read_routing_key(message.delivery_info["routing_key"])
+    signature = (message.headers or {}).get("signature")
+    made = Delivery(
+        commands_stream(*known) if known is not None else queue,
+        str(message.delivery_info["delivery_tag"]),
+        known[1] if known is not None else None,
+        body,
+        signature=signature.encode()[:LONGEST_SIGNATURE] if isinstance(signature, str) else None,
+        producers=producers,
+    )
+    if len(body) > LONGEST_KEPT_BYTES and made.is_genuine:
+        made.body, made.parts = cut(body)
+        made.verified = True  # what is left of it would not be
+    return made
 
 
 def _canceled(queue: str, tag: str) -> None:

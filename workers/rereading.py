@@ -12,7 +12,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -68,6 +68,7 @@ def reread(settings: Settings, since: datetime) -> Reread:
             producers = producers_now(settings)
             kept = _kept(edge, since)
             while some := list(itertools.islice(kept, AT_ONCE)):
+                _renewed(connection, settings.partitions, epochs)
                 _apply(connection, [delivery_of(KEPT, one, producers) for one in some], epochs, done)
             _given_back(connection, settings.partitions, epochs)
     except FAILURES as error:
@@ -75,3 +76,67 @@ def reread(settings: Settings, since: datetime) -> Reread:
     finally:
         close(edge)
     return done
+
+
+def _kept(edge: Any, since: datetime) -> Iterator[Any]:
+    """Every kept message that came since then, in order, until none has come for a while."""
+    came: list[Any] = []
+    channel = edge.channel()
+    channel.basic_qos(0, READ_AHEAD, False)
+    channel.basic_consume(KEPT, callback=came.append, arguments={"x-stream-offset": since})
+    while drain(edge, QUIET_SECONDS):
+        if came:
+            channel.basic_ack(came[-1].delivery_info["delivery_tag"], multiple=True)
+            found, came[:] = list(came), []
+            yield from found
+
+
+def _taken(connection: psycopg.Connection[Any], partitions: int) -> dict[int, int]:
+    """The epoch of each partition, which nobody else may have meanwhile. Raises NotReady."""
+    epochs: dict[int, int] = {}
+    for partition in range(partitions):
+        lease = _lease(connection, partition, partitions)
+        lease.create()
+        epoch = lease.take()
+        if epoch is None:
+            connection.rollback()
+            raise NotReady(
+                f"partition {partition} is being read by a worker; stop all of them (coins worker commands), then try again"
+            )
+        epochs[partition] = epoch
+    connection.commit()
+    return epochs
+
+
+def _renewed(connection: psycopg.Connection[Any], partitions: int, epochs: dict[int, int]) -> None:
+    """Of partitions that nothing comes for, too. One that was lost all the same shows with its next batch."""
+    for partition, epoch in epochs.items():
+        _lease(connection, partition, partitions).renew(epoch)
+    connection.commit()
+
+
+def _given_back(connection: psycopg.Connection[Any], partitions: int, epochs: dict[int, int]) -> None:
+    for partition, epoch in epochs.items():
+        _lease(connection, partition, partitions).release(epoch)
+    connection.commit()
+
+
+def _lease(connection: psycopg.Connection[Any], partition: int, partitions: int) -> PartitionLease:
+    return PartitionLease(connection, partition, partitions, OWNER, datetime.now(UTC))
+
+
+def _apply(
+    connection: psycopg.Connection[Any], deliveries: list[Delivery], epochs: dict[int, int], done: Reread
+) -> None:
+    """Partition by partition, each in its order, and a batch a transaction. Raises FenceLost where a worker was faster."""
+    by_partition: dict[int, list[Delivery]] = {}
+    for one in deliveries:
+        known = read_commands_stream(one.stream)
+        by_partition.setdefault((known[0] if known else 0) % len(epochs), []).append(one)
+    for partition, some in by_partition.items():
+        handled = apply(connection, Batch(partition, epochs[partition], [], some))
+        done.commands += handled.commands
+        done.known += handled.duplicates
+        done.dead_letters += handled.dead_letters
+        for (_, outcome), count in handled.outcomes.items():
+            done.outcomes[outcome] += count

@@ -50,7 +50,13 @@ def main() -> None:
         sys.exit(0)
     except Exception as error:
         # What the client of a server raises: it was there and is gone, or is not what it should be.
-        if type(error).__module__.partition(".")[0] not in ("psycopg", "sqlalchemy", "redis"):
+        if type(error).__module__.partition(".")[0] not in (
+            "psycopg",
+            "sqlalchemy",
+            "redis",
+            "amqp",
+            "kombu",
+        ):
             raise
         said = str(error).strip().splitlines() or [type(error).__name__]
         _end(f"{said[0]}; is the server there, and has `coins migrate` been run?", NOT_READY)

@@ -107,7 +107,7 @@ def _publish_definitions(
             for user in gone
         )
     return Access(
-        f"definitions: {written}; RabbitMQ takes them with: rabbitmqctl import_definitions {written}{then}"
+        f"definitions: {written}; RabbitMQ takes them with: rabbitmqctl import_definitions < {written}{then}"
     )
 
 

@@ -1,0 +1,123 @@
+"""A database restored from a backup, with RabbitMQ at the edge: what came after it is read again from the kept copy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded import EmbeddedServers
+from messages.rabbitmq import close, connect
+from messages.streams import commands_queue
+from tests.chaos.reckoning import demand_sound_books
+from tests.chaos.test_traffic_that_collides import credits, event, send
+from tests.rabbitmq import virtual_host
+from tests.system.listening import Listener
+from tests.system.site import RELAY, WORKER, Site, administer, site_on, until
+
+pytestmark = [pytest.mark.system, pytest.mark.rabbitmq]
+BEFORE, AFTER, UNREAD = 5, 700, 3
+KEEP = 3_600
+
+
+@pytest.fixture
+def site(durable_servers: EmbeddedServers, tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        url = stack.enter_context(virtual_host())
+        made = stack.enter_context(
+            site_on(durable_servers, tmp_path / "site", partitions=1, rabbitmq_url=url)
+        )
+        assert made.coins("migrate", COMMANDS_KEEP=KEEP).returncode == 0
+        yield made
+
+
+@pytest.fixture
+def restored(site: Site) -> Iterator[tuple[Site, datetime]]:
+    """The database as it was at a moment, after which many commands came, and some that nobody has read."""
+    opening = event(
+        "till", "open", "OpenAccount", account="till", parent="platform", kind="enterprise", name="T"
+    )
+    with Listener(site.edge_url, ["till"]) as listener:
+        programs = [site.start(*WORKER), site.start(*RELAY)]
+        send(site, "till", 0, opening, *top_ups(0, BEFORE))
+        until(lambda: listener.count("till") == 1 + BEFORE, 15, site.logs)
+        programs[0].leave()
+        moment = datetime.now(UTC)
+        administer_copy(site)
+        programs.append(site.start(*WORKER))
+        send(site, "till", 0, *top_ups(BEFORE, AFTER))
+        until(lambda: listener.count("till") == 1 + BEFORE + AFTER, 30, site.logs)
+        for program in programs:
+            if program.process.poll() is None:
+                program.leave()
+        send(site, "till", 0, *top_ups(BEFORE + AFTER, UNREAD))
+    name = f"{site.database}_restored"
+    backup = replace(
+        site, database=name, database_url=site.database_url.replace(site.database, name), programs=[]
+    )
+    yield backup, moment
+    backup.end()
+    administer(site.servers, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def top_ups(first: int, number: int) -> list[dict[str, object]]:
+    return [event("till", one, "TopUp", account="till", amount=1) for one in range(first, first + number)]
+
+
+def administer_copy(site: Site) -> None:
+    """The worker has left; the relay's sessions would be in the way of a copy."""
+    relay = site.relaying()
+    assert relay is not None
+    relay.leave()
+    administer(site.servers, f"CREATE DATABASE {site.database}_restored TEMPLATE {site.database}")
+    site.start(*RELAY)
+
+
+def test_what_came_after_the_backup_is_applied_once_and_in_order(restored: tuple[Site, datetime]) -> None:
+    backup, moment = restored
+    assert credits(backup) == {"till": BEFORE}
+    everything = BEFORE + AFTER + UNREAD
+
+    first = backup.coins("reread", "--since", moment.isoformat(), "--json")
+    assert first.returncode == 0, first.stderr
+    told = json.loads(first.stdout)
+    # A stream begins where a chunk begins: some of what came before may be among them.
+    assert told["applied"] == AFTER + UNREAD
+    assert told["commands"] == told["applied"] + told["known"]
+    assert (told["refused"], told["dead_letters"]) == (0, 0)
+    assert credits(backup) == {"till": everything}
+    assert top_ups_in_order(backup) == list(range(everything))
+
+    again = json.loads(backup.coins("reread", "--since", moment.isoformat(), "--json").stdout)
+    assert again["applied"] == 0
+    backup.start_all(WORKER, RELAY)
+    until(lambda: queue_is_empty(backup), 15, backup.logs)
+    assert credits(backup) == {"till": everything}
+    demand_sound_books(backup)
+
+
+def top_ups_in_order(site: Site) -> list[int]:
+    rows = site.rows("SELECT command_id FROM transaction WHERE type = 'recharge' ORDER BY id")
+    return [int(id_) for (id_,) in rows]
+
+
+def queue_is_empty(site: Site) -> bool:
+    connection = connect(site.edge_url)
+    try:
+        return bool(connection.channel().queue_declare(commands_queue(0), passive=True).message_count == 0)
+    finally:
+        close(connection)
+
+
+def test_while_a_worker_runs_nothing_is_read_again(restored: tuple[Site, datetime]) -> None:
+    backup, moment = restored
+    backup.start(*WORKER)
+    backup.owner_within(15)
+    done = backup.coins("reread", "--since", moment.isoformat())
+    assert done.returncode == 3
+    assert "stop all of them" in done.stderr
