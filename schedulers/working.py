@@ -12,7 +12,7 @@ from messages.publisher import connect
 from messages.streams import SCHEDULER
 from schedulers.ringing import ACTOR, QUEUE
 from schedulers.schedule import JOBS
-from workers.broker import CoinsBroker
+from workers.broker import CoinsBroker, has_its_threads
 from workers.jobs.performing import leases_kept, perform
 from workers.process import Process
 from workers.producers import secret_of
@@ -47,6 +47,7 @@ def run(settings: Settings) -> None:
         declare(broker, settings, process)
         worker = dramatiq.Worker(broker, worker_threads=THREADS, worker_timeout=250)
         worker.start()
+        process.whole = lambda: has_its_threads(worker)
         process.ready()
         process.stopping.wait()
         log.info("stopping")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -98,15 +99,24 @@ def database_server(request: pytest.FixtureRequest) -> DatabaseServer:
     if request.param == EMBEDDED:
         postgres: EmbeddedPostgres = request.getfixturevalue("embedded_postgres")
         return DatabaseServer(EMBEDDED, postgres.url, "FILE_COPY")
+    return machine_server()
+
+
+def machine_server() -> DatabaseServer:
+    """The machine's PostgreSQL; skips the test where there is none, and fails it where services are demanded."""
     url = os.environ.get("COINS_TEST_DATABASE_URL") or MACHINE_URL
     try:
         psycopg.connect(url, connect_timeout=3).close()
     except psycopg.OperationalError as error:
-        said = f"no PostgreSQL answers at COINS_TEST_DATABASE_URL or {MACHINE_URL}: {error}"
-        if os.environ.get("COINS_TEST_REQUIRE_SERVICES") == "1":
-            pytest.fail(f"{said} (COINS_TEST_REQUIRE_SERVICES=1 demands it)", pytrace=False)
-        pytest.skip(said)
+        do_without(f"no PostgreSQL answers at COINS_TEST_DATABASE_URL or {MACHINE_URL}: {error}")
     return DatabaseServer(MACHINE, url, "WAL_LOG")
+
+
+def do_without(said: str) -> NoReturn:
+    """Skip what cannot be tried on this machine, and say why; in CI nothing is skipped."""
+    if os.environ.get("COINS_TEST_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{said} (COINS_TEST_REQUIRE_SERVICES=1 demands it)", pytrace=False)
+    pytest.skip(said)
 
 
 # Triggers do not fire for a replica: the ledger's own refuse what is done here.

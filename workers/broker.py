@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.worker import Worker
 
 from messages.publisher import RABBITMQ, connect
 from workers.edge import PartitionConsumer
@@ -21,6 +22,11 @@ _COMMAND_QUEUE = re.compile(r"commands-(\d+)")
 def command_queue(partition: int) -> str:
     """The dramatiq queue that stands for a partition of the edge."""
     return f"commands-{partition}"
+
+
+def has_its_threads(worker: Worker) -> bool:
+    """Whether every thread of a worker that was started is there, or it is being stopped anyway."""
+    return all(thread.is_alive() for thread in (*worker.consumers.values(), *worker.workers))
 
 
 class CoinsBroker(RedisBroker):

@@ -20,7 +20,7 @@ from ledger.errors import BatchRaced
 from ledger.faults import Fault, classify
 from ledger.handle import handle
 from messages.publisher import check_url
-from workers.broker import CoinsBroker, command_queue
+from workers.broker import CoinsBroker, command_queue, has_its_threads
 from workers.edge import ACTOR, EdgeBatch
 from workers.process import Process
 from workers.producers import producers_of
@@ -117,6 +117,7 @@ def run(settings: Settings) -> None:
         for partition in range(1, settings.partitions):
             broker.declare_queue(command_queue(partition))
         worker.start()
+        process.whole = lambda: has_its_threads(worker)
         process.ready()
         process.stopping.wait()
         log.info("stopping")

@@ -16,6 +16,8 @@ import structlog
 
 from ledger.database import connect
 from ledger.errors import DatabaseUnavailable
+from ledger.schema import check_schema
+from workers import alive
 
 HEARTBEAT_SECONDS = 1.0
 GONE_AFTER_SECONDS = 4
@@ -32,7 +34,8 @@ ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at, state = excluded.st
 class Process:
     """The life of one process: `with Process("relay", url) as process:` … until `process.stopping` is set.
 
-    SIGTERM, SIGINT and the end of whoever started it (COINS_SUPERVISOR_FD) set `stopping`.
+    SIGTERM, SIGINT and the end of whoever started it (COINS_SUPERVISOR_FD) set `stopping`. It is entered when the database
+    has the schema that this version needs: until then nobody counts on us, and older processes keep their share.
     """
 
     def __init__(self, role: str, database_url: str, *, partitions: int | None = None) -> None:
@@ -42,6 +45,9 @@ class Process:
         self.state = "starting"
         # Asked before each heartbeat: a process that hangs is gone for everybody else.
         self.hangs: Callable[[], bool] = lambda: False
+        # Asked before each sign of life: a process without its threads is to be started again.
+        self.whole: Callable[[], bool] = lambda: True
+        self._joined = False
         self._url = database_url
         self._partitions = partitions
         self._heartbeat = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -51,13 +57,8 @@ class Process:
         signal.signal(signal.SIGINT, self._stop)
         if fd := os.environ.get("COINS_SUPERVISOR_FD"):
             threading.Thread(target=self._watch, args=(int(fd),), name="supervisor", daemon=True).start()
-        # The first beat before anything else: whoever shares work out must know of us.
-        try:
-            with connect(self._url, name=f"{self.role} heartbeat") as connection:
-                self._beat_once(connection)
-        except (DatabaseUnavailable, psycopg.Error) as error:
-            log.warning("the database is away", error=str(error))
         self._heartbeat.start()
+        self.retrying(self._join, what="waiting for the database")
         return self
 
     def __exit__(
@@ -65,6 +66,9 @@ class Process:
     ) -> None:
         self.stopping.set()
         self._heartbeat.join(timeout=2 * HEARTBEAT_SECONDS)
+        alive.gone()
+        if not self._joined:
+            return
         try:
             with connect(self._url, name=f"{self.role} heartbeat", timeout_seconds=2) as connection:
                 connection.execute("DELETE FROM process WHERE name = %b", (self.name,))
@@ -72,8 +76,10 @@ class Process:
             log.info("could not sign off", error=str(error))
 
     def ready(self) -> None:
-        """Tell whoever waits for us (COINS_READY_FILE) that we take work."""
-        self.state = "ready"
+        """Tell whoever waits for us (COINS_READY_FILE) that we take work; nothing where we are to stop."""
+        if self.stopping.is_set():
+            return
+        self.state = alive.READY
         if file := os.environ.get("COINS_READY_FILE"):
             Path(file).touch()
         log.info("ready", process=self.name)
@@ -103,10 +109,19 @@ class Process:
         os.read(fd, 1)
         os.kill(os.getpid(), signal.SIGTERM)
 
+    def _join(self) -> None:
+        """The first beat before anything else: whoever shares work out must know of us."""
+        with connect(self._url, name=f"{self.role} heartbeat") as connection:
+            check_schema(connection)
+            self._beat_once(connection)
+        self._joined = True
+
     def _beat(self) -> None:
         connection: psycopg.Connection[Any] | None = None
         while not self.wait(HEARTBEAT_SECONDS):
-            if self.hangs():
+            if self.whole():
+                alive.tell(self.name, self.state)
+            if self.hangs() or not self._joined:
                 continue
             try:
                 if connection is None:

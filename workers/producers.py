@@ -189,14 +189,17 @@ class _Reading:
 
 
 def read_text(file: Path) -> str:
-    """The text of a file that nobody else can read or change, but for root. Raises SettingsInvalid."""
+    """The text of a file that nobody else can read or change, but for root. Raises SettingsInvalid.
+
+    One that root has given to our group to read is as good: so a secret is mounted into a container that is not root.
+    """
     try:
         with file.open("rb") as opened:
             found = os.fstat(opened.fileno())
             mode = found.st_mode
             if not stat.S_ISREG(mode):
                 raise SettingsInvalid(f"{file} is no file; name the producers file")
-            if mode & 0o077:
+            if mode & 0o077 and not _given_by_root(found):
                 raise SettingsInvalid(
                     f"{file} holds secrets and can be read by others (mode {stat.S_IMODE(mode):o}); "
                     f"run: chmod 600 {file}"
@@ -213,6 +216,11 @@ def read_text(file: Path) -> str:
         raise SettingsInvalid(
             f"{file} cannot be read: {error.strerror}. Make it with `coins producer new NAME`, or mend COINS_PRODUCERS_FILE."
         ) from None
+
+
+def _given_by_root(found: os.stat_result) -> bool:
+    ours = {os.getegid(), *os.getgroups()}
+    return found.st_uid == 0 != os.geteuid() and found.st_gid in ours and not found.st_mode & 0o037
 
 
 class ProducersFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,20 +22,47 @@ def register(app: typer.Typer) -> None:
 
 
 def health(
-    json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False, data: DataDir = None
+    live: Annotated[
+        bool, typer.Option("--live", help="Only whether the process of this container lives; asks no server.")
+    ] = False,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Only whether it takes work, or stands by to; asks no server.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    data: DataDir = None,
 ) -> None:
-    """Whether everything runs: exits 0 when commands are taken and answered, 3 when not, and says what is missing."""
+    """Whether everything runs: exits 0 when commands are taken and answered, 3 when not, and says what is missing.
+
+    With --live or --ready it looks at the process beside it, by the file that COINS_ALIVE_FILE names for both: this is a
+    container's health check. A process that waits for a server lives, and need not be started again.
+    """
+    if live or ready:
+        _own_health(ready=ready)
+        return
+    _whole_health(json_, data)
+
+
+def _own_health(*, ready: bool) -> None:
+    from workers.alive import told
+
+    well, line = told(ready=ready)
+    typer.echo(line)
+    if not well:
+        raise typer.Exit(NOT_READY)
+
+
+def _whole_health(json_: bool, data: Path | None) -> None:
     from workers.health import examine
     from workers.settings import load
 
     checks = examine(load(data))
-    ready = all(check.ok for check in checks)
+    well = all(check.ok for check in checks)
     if json_:
-        typer.echo(json.dumps({"ready": ready, "checks": [check._asdict() for check in checks]}))
+        typer.echo(json.dumps({"ready": well, "checks": [check._asdict() for check in checks]}))
     else:
         for check in checks:
             typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:16} {check.detail}")
-    if not ready:
+    if not well:
         raise typer.Exit(NOT_READY)
 
 
