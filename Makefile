@@ -8,7 +8,7 @@ TESTS := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
 FAULTS := $(or $(COINS_CHAOS_FAULTS),200)
 
-.PHONY: install demo test check chaos bench client format lock clean
+.PHONY: install demo test check chaos bench client format lock secrets clean
 
 install: $(INSTALLED)
 
@@ -62,6 +62,10 @@ lock:
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --upgrade \
 	  --extra bench --group dev -o requirements.lock pyproject.toml
 	rm -rf $(VENV)-lock
+
+# What docker-compose.yml needs and nobody else may know: deploy/secrets/ and .env. What exists stays as it is.
+secrets:
+	@deploy/secrets.sh
 
 clean:
 	rm -rf $(VENV) .coins build dist *.egg-info messages/*.egg-info

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Makes what docker-compose.yml needs and nobody else may know: deploy/secrets/, and .env of deploy/env.example.
+# What exists stays as it is: a second run changes nothing. A password is changed at its server first, then here.
+set -eu
+cd "$(dirname "$0")/.."
+directory=deploy/secrets
+
+# Only its owner may enter the directory. The files in it are readable, since the processes in the containers, who are other
+# users, read them there: compose mounts them as they are.
+umask 022
+mkdir -p "$directory"
+chmod 700 "$directory"
+
+# keep NAME: what comes in is kept as that secret, unless there is one.
+keep() {
+  if [ -e "$directory/$1" ]; then
+    cat >/dev/null
+  else
+    cat >"$directory/$1.new"
+    mv "$directory/$1.new" "$directory/$1"
+    echo "made $directory/$1" >&2
+  fi
+}
+
+password() {
+  od -An -N24 -tx1 /dev/urandom | tr -d ' \n'
+}
+
+sha256() {
+  if command -v sha256sum >/dev/null 2>&1; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1
+}
+
+of() {
+  cat "$directory/$1"
+}
+
+password | keep postgres_password
+printf 'postgresql://coinworks:%s@postgres:5432/coinworks' "$(of postgres_password)" | keep database_url
+
+password | keep valkey_password
+printf 'redis://coins:%s@valkey:6379/0' "$(of valkey_password)" | keep redis_url
+keep valkey_users <<EOF
+user default off sanitize-payload resetchannels -@all
+user coins on sanitize-payload #$(of valkey_password | sha256) ~* &* +@all
+EOF
+
+password | keep rabbitmq_password
+printf 'amqp://coins:%s@rabbitmq:5672/' "$(of rabbitmq_password)" | keep edge_url
+keep rabbitmq.conf <<EOF
+default_user = coins
+default_pass = $(of rabbitmq_password)
+EOF
+
+printf 'smtp://mailpit:1025' | keep smtp_url
+password | keep grafana_password
+
+if [ ! -e .env ]; then
+  cp deploy/env.example .env
+  echo "made .env of deploy/env.example" >&2
+fi
