@@ -45,9 +45,10 @@ user coins on sanitize-payload #$(of valkey_password | sha256) ~* &* +@all
 EOF
 
 password | keep rabbitmq_password
-printf 'amqp://coins:%s@rabbitmq:5672/' "$(of rabbitmq_password)" | keep edge_url
+# Not called `coins`: that user belongs to the producers file, whose definitions would give it another password.
+printf 'amqp://coinworks:%s@rabbitmq:5672/' "$(of rabbitmq_password)" | keep edge_url
 keep rabbitmq.conf <<EOF
-default_user = coins
+default_user = coinworks
 default_pass = $(of rabbitmq_password)
 EOF
 

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ _MACHINE = (
     "/etc/ssl",
     "/etc/ld.so.cache",
 )
+ASK_SECONDS = 0.3
 HOSTS = "127.0.0.1 localhost postgres valkey rabbitmq mailpit postgres.example.com valkey.example.com\n"
 
 
@@ -105,6 +107,13 @@ class Box:
         assert self._process is not None
         assert self._process.poll() is None, self.log
         return self.execute(*self.container.health[check]).returncode == 0
+
+    def become(self, check: str, within_seconds: float = 30.0) -> None:
+        """Wait until that check passes, asking as seldom as a deployment would in a hurry."""
+        deadline = time.monotonic() + within_seconds
+        while not self.well(check):
+            assert time.monotonic() < deadline, f"{check} fails\n{self.log}"
+            time.sleep(ASK_SECONDS)
 
     def terminate(self) -> None:
         assert self._process is not None

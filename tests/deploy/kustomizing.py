@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from tests.conftest import do_without
 from tests.deploy.box import Container, Mount
 from tests.deploy.image import ROOT, Image
 
@@ -22,6 +23,8 @@ Resource = dict[str, Any]
 
 
 def built(directory: Path) -> list[Resource]:
+    if not KUBECTL.exists():
+        do_without("there is no kubectl to install for this machine")
     done = subprocess.run(
         [KUBECTL, "kustomize", directory], capture_output=True, text=True, timeout=60, check=False
     )

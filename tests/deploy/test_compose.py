@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from deploy.embedded import EmbeddedPostgres
 from tests.deploy import composing
 from tests.deploy.composing import PRODUCERS, composed, files, is_ours, target
 from tests.deploy.image import ROOT
+from workers.access import login_of, rules_text
 from workers.alive import FILE
+from workers.enrolling import enrol
+from workers.producers import load
 from workers.settings import PREFIX, SECRETS, Settings
 
 ONE_SHOT = {"migrate", "coins"}
@@ -144,7 +148,7 @@ def test_rabbitmq_is_the_edge_of_all_of_ours_by_one_setting(project: Path) -> No
             assert service["environment"]["COINS_EDGE_URL_FILE"] == "/run/secrets/edge_url", name
     password = (project / "deploy/secrets/rabbitmq_password").read_text(encoding="utf-8")
     url = (project / "deploy/secrets/edge_url").read_text(encoding="utf-8")
-    assert url == f"amqp://coins:{password}@rabbitmq:5672/"
+    assert url == f"amqp://coinworks:{password}@rabbitmq:5672/"
     assert f"default_pass = {password}\n" in (project / "deploy/secrets/rabbitmq.conf").read_text(
         encoding="utf-8"
     )
@@ -170,6 +174,48 @@ def test_secrets_that_exist_stay_as_they_are_and_nobody_else_gets_at_them(tmp_pa
     assert (tmp_path / ".env").read_text(encoding="utf-8") == (ROOT / "deploy/env.example").read_text(
         encoding="utf-8"
     )
+
+
+# Answers as compose would, with the rules that the product has written.
+DOCKER = """#!/bin/sh
+case "$*" in
+  *"config --services"*) printf 'valkey\\nworker\\n' ;;
+  *"--entrypoint cat"*) cat "{rules}" ;;
+  *"producer access"*) echo "access rules" ;;
+  *"exec -T valkey"*) echo OK ;;
+  *) exit 1 ;;
+esac
+"""
+
+
+def test_access_rules_are_laid_beside_the_login_of_the_system(tmp_path: Path) -> None:
+    # Given the server's users, and the rules that the product writes for a producer
+    composing.project(tmp_path)
+    users = tmp_path / "deploy/secrets/valkey_users"
+    before, inode = users.read_text(encoding="utf-8"), users.stat().st_ino
+    made = enrol(tmp_path / "producers.toml", "shop", None)
+    rules = tmp_path / "users.acl"
+    rules.write_text(rules_text(load(tmp_path / "producers.toml"), partitions=1), encoding="utf-8")
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(DOCKER.format(rules=rules), encoding="utf-8")
+    docker.chmod(0o755)
+    # When they are brought into force, twice
+    for _ in range(2):
+        done = subprocess.run(
+            [tmp_path / "deploy/compose/access.sh"],
+            env={"PATH": f"{docker.parent}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "OK\n"), done.stderr
+    # Then the file, the very one that the container has, has the system's login as it was, and the producer's
+    after = users.read_text(encoding="utf-8").splitlines()
+    assert after[:2] == before.splitlines()
+    assert [line.split()[1] for line in after[2:]] == ["cli", "shop"]
+    assert login_of(made["shop"].password) in after[-1]
+    assert users.stat().st_ino == inode
 
 
 def test_every_variable_of_the_compose_files_is_explained_in_the_example_and_no_other() -> None:

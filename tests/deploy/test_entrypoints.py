@@ -26,6 +26,7 @@ from tests.conftest import DatabaseServer, do_without, machine_server
 from tests.deploy import composing, kustomizing
 from tests.deploy.box import Box, Container, refused
 from tests.deploy.image import Image, build
+from tests.rabbitmq import virtual_host
 from tests.system.site import until
 
 pytestmark = pytest.mark.system
@@ -34,6 +35,7 @@ OPEN = (
     '{"type": "TopUp", "data": {"account": "acme", "amount": 500}}\n'
     '{"type": "RequestExport", "data": {"export": "e1", "account": "acme", "report": "statement"}}\n'
 )
+PRODUCERS_FILE = composing.PRODUCERS["COINS_PRODUCERS_FILE"]
 _databases = count(1)
 Starter = Callable[[Container], Box]
 
@@ -119,10 +121,7 @@ def test_the_system_runs_as_compose_says(
     config: dict[str, Any], image: Image, start: Starter, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     secrets = {"database_url": database_url, "redis_url": redis_url}
-    config = {
-        **config,
-        "secrets": {name: _given(tmp_path, name, secrets, one) for name, one in config["secrets"].items()},
-    }
+    config = _with_secrets(config, secrets, tmp_path)
 
     def container(name: str) -> Container:
         return _apart(composing.container_of(config, name, image, tmp_path / "volumes"))
@@ -132,23 +131,40 @@ def test_the_system_runs_as_compose_says(
     assert migrated.returncode == 0, migrated.stderr
     boxes = {name: start(container(name)) for name in sorted(_long_running(config))}
     for box in boxes.values():
-        until(lambda box=box: box.well("healthcheck"), 20, lambda box=box: box.log)  # type: ignore[misc]
+        box.become("healthcheck")
     # Then commands are taken and answered, and a file that a job has written can be fetched
     tool = Box(image, container("coins"), tmp_path)
     sent = tool.run("send", "--wait", "-", given=OPEN)
     assert sent.returncode == 0, sent.stdout + sent.stderr
     assert [json.loads(line)["type"] for line in sent.stdout.splitlines()] == ["coins.CommandApplied.v1"] * 3
-    until(
-        lambda: json.loads(tool.run("exports", "--json").stdout)["rows"][0]["ready_at"],
-        30,
-        lambda: boxes["jobs"].log,
-    )
+    until(lambda: [*(tmp_path / "volumes/files").rglob("e1*.xlsx")], 30, lambda: boxes["jobs"].log)
     fetched = tool.run("export", "e1", "--out", "/var/lib/coinworks/e1.xlsx")
     assert fetched.returncode == 0, fetched.stderr
+    enrolled = tool.run("producer", "new", "shop", "--file", PRODUCERS_FILE)
+    assert enrolled.returncode == 0, enrolled.stderr
     healthy = tool.run("health")
     assert healthy.returncode == 0, healthy.stdout
     # And all of them leave in the time that they are given
     assert _left(boxes) == dict.fromkeys(boxes, 0)
+
+
+@pytest.mark.rabbitmq
+def test_by_rabbitmq_it_runs_as_the_override_says(
+    project: Path, image: Image, start: Starter, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    with virtual_host() as edge_url, _emptied(redis_url):
+        secrets = {"database_url": database_url, "redis_url": redis_url, "edge_url": edge_url}
+        config = _with_secrets(composing.composed(project, "rabbitmq"), secrets, tmp_path)
+
+        def container(name: str) -> Container:
+            return _apart(composing.container_of(config, name, image, tmp_path / "volumes"))
+
+        migrated = Box(image, container("migrate"), tmp_path).run()
+        assert migrated.returncode == 0, migrated.stderr
+        for name in ("worker", "relay"):
+            start(container(name))
+        sent = Box(image, container("coins"), tmp_path).run("send", "--wait", "-", given=OPEN)
+        assert sent.returncode == 0, sent.stdout + sent.stderr
 
 
 def test_the_system_runs_as_the_manifests_say(
@@ -165,14 +181,14 @@ def test_the_system_runs_as_the_manifests_say(
         # Given pods that are there before the migration: they live and are not ready
         pods = {one.name: start(one) for one in deployments}
         for box in pods.values():
-            until(lambda box=box: box.well("startup"), 20, lambda box=box: box.log)  # type: ignore[misc]
+            box.become("startup")
             assert not box.well("readiness")
         # When it has run
         migrated = Box(image, job, tmp_path).run()
         assert migrated.returncode == 0, migrated.stderr
         # Then all become ready by themselves, and what is signed by the producers file is applied
         for box in pods.values():
-            until(lambda box=box: box.well("readiness"), 20, lambda box=box: box.log)  # type: ignore[misc]
+            box.become("readiness")
             assert box.well("liveness")
         sent = pods["coins-worker"].execute("coins", "send", "--wait", "-", given=OPEN)
         assert sent.returncode == 0, sent.stdout + sent.stderr
@@ -201,13 +217,13 @@ def _apart(container: Container) -> Container:
     return replace(container, environment={**container.environment, "COINS_METRICS_ADDRESS": own})
 
 
-def _given(directory: Path, name: str, secrets: dict[str, str], one: dict[str, Any]) -> dict[str, Any]:
-    """A secret that names a server names the test's; the others are as `make secrets` has made them."""
-    if name not in secrets:
-        return one
-    file = directory / name
-    file.write_text(secrets[name], encoding="utf-8")
-    return {**one, "file": str(file)}
+def _with_secrets(config: dict[str, Any], secrets: dict[str, str], directory: Path) -> dict[str, Any]:
+    """Secrets that name a server name the test's; the others are as `make secrets` has made them."""
+    changed = dict(config["secrets"])
+    for name, text in secrets.items():
+        (directory / name).write_text(text, encoding="utf-8")
+        changed[name] = {"file": str(directory / name)}
+    return {**config, "secrets": changed}
 
 
 @contextmanager

@@ -87,6 +87,19 @@ def environment(file: Path) -> None:
         assert not line or line.startswith("#") or re.fullmatch(r"[A-Z_]+=\S*", line), line
 
 
+def rabbitmq(file: Path) -> None:
+    """Lines of `key = value`; the files that it names are secrets of the override that takes it in."""
+    lines = [
+        line for line in file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")
+    ]
+    settings = dict(line.split(" = ") for line in lines)
+    assert all(re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", key) for key in settings)
+    override = yaml.safe_load((ROOT / composing.OVERRIDES["publish-rabbitmq"]).read_text(encoding="utf-8"))
+    assert override["configs"]["rabbitmq_tls"]["file"] == f"./deploy/compose/{file.name}"
+    named = {Path(value).name for value in settings.values() if value.startswith("/run/secrets/")}
+    assert named == override["secrets"].keys()
+
+
 def markdown(file: Path) -> None:
     """Its links lead to files that there are, and to headings in them."""
     for link in _LINK.findall(file.read_text(encoding="utf-8")):
@@ -112,6 +125,7 @@ VALIDATORS: dict[str, Callable[[Path], None]] = {
     "*/Dockerfile": dockerfile,
     "docker-compose.yml": compose,
     "deploy/compose/*.yml": compose,
+    "deploy/compose/rabbitmq-*.conf": rabbitmq,
     "deploy/kubernetes/*": kubernetes,
     "deploy/prometheus/prometheus.yml": monitoring.scraping,
     "deploy/prometheus/*.yml": monitoring.rules,
@@ -168,6 +182,7 @@ SPOILED = {
     "deploy/anything.toml": ("a = ", "Invalid value"),
     "deploy/README.md": ("[it](not-there.md)\n", "not-there.md"),
     "deploy/runbook.md": ("# A\n\n[it](#b)\n", "#b"),
+    "deploy/compose/rabbitmq-tls.conf": ("listeners.ssl.default 5671\n", "dictionary update"),
     "deploy/env.example": ("COINS_SCALE: 0\n", "COINS_SCALE: 0"),
     "deploy/kubernetes/base/forgotten.yaml": ("kind: Deployment\n", "belongs to no kustomization"),
 }
