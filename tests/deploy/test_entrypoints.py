@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -36,6 +37,8 @@ OPEN = (
     '{"type": "RequestExport", "data": {"export": "e1", "account": "acme", "report": "statement"}}\n'
 )
 PRODUCERS_FILE = composing.PRODUCERS["COINS_PRODUCERS_FILE"]
+# Who listens at its address for metrics.
+TELL = ("scheduler",)
 _databases = count(1)
 Starter = Callable[[Container], Box]
 
@@ -132,6 +135,10 @@ def test_the_system_runs_as_compose_says(
     boxes = {name: start(container(name)) for name in sorted(_long_running(config))}
     for box in boxes.values():
         box.become("healthcheck")
+    for name in TELL:
+        address = boxes[name].container.environment["COINS_METRICS_ADDRESS"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+            assert b"coins_" in answer.read()
     # Then commands are taken and answered, and a file that a job has written can be fetched
     tool = Box(image, container("coins"), tmp_path)
     sent = tool.run("send", "--wait", "-", given=OPEN)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -75,6 +77,25 @@ def test_a_process_that_is_told_to_leave_while_it_waits_leaves(site: Site, file:
     assert not any(program.ready_file.exists() for program in programs)
 
 
+@pytest.mark.parametrize(("state", "codes"), [(alive.READY, (0, 0)), ("starting", (0, 3)), (None, (3, 3))])
+def test_the_program_answers_as_the_verb_does(
+    site: Site, file: Path, state: str | None, codes: tuple[int, int]
+) -> None:
+    """The program goes a shorter way: these checks run all day long."""
+    if state is not None:
+        alive.tell("relay@here", state)
+    for flag, code in zip(("--live", "--ready"), codes, strict=True):
+        verb = site.coins("health", flag, ALIVE_FILE=file)
+        program = subprocess.run(
+            [Path(sys.executable).with_name("coins"), "health", flag],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (program.returncode, verb.returncode) == (code, code)
+        assert (program.stdout, program.stderr) == (verb.stdout, verb.stderr)
+
+
 def told(file: Path, **signed: object) -> alive.Sign:
     file.write_text(json.dumps({"process": "relay@here", "state": "ready", **signed}), encoding="utf-8")
     sign = alive.look()
@@ -101,5 +122,8 @@ def test_a_sign_that_cannot_be_read_is_none(file: Path, text: str) -> None:
 
 def test_without_a_file_the_check_says_which_setting_is_missing(site: Site) -> None:
     done = site.coins("health", "--live")
-    assert done.returncode == 2
+    program = [Path(sys.executable).with_name("coins"), "health", "--live"]
+    short = subprocess.run(program, env=site.environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, short.returncode) == (2, 2)
     assert "COINS_ALIVE_FILE is not set" in done.stderr
+    assert short.stderr == done.stderr
