@@ -15,7 +15,7 @@ from tests.deploy.kustomizing import BASE, EXAMPLE, Resource, of_kind, pod_of
 from tests.deploy.test_compose import known
 
 # Those that deploy/README.md promises.
-VERSIONS = ("1.29", "1.31", "1.33", "1.35", "1.37")
+VERSIONS = ("1.29", "1.33", "1.37")
 
 
 @pytest.fixture(scope="module", params=[BASE, EXAMPLE], ids=lambda path: path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,10 +25,21 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-def health(site: Site, file: Path) -> tuple[int, int]:
-    """What `coins health --live` and `--ready` exit with beside that process."""
-    live, ready = (site.coins("health", flag, ALIVE_FILE=file).returncode for flag in ("--live", "--ready"))
-    return live, ready
+def program(flag: str, file: Path | None) -> subprocess.CompletedProcess[str]:
+    """The check as a container runs it, beside the process that writes to that file."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("COINS_")}
+    return subprocess.run(
+        [Path(sys.executable).with_name("coins"), "health", flag],
+        env=clean if file is None else {**clean, alive.FILE: str(file)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def health(file: Path) -> tuple[int, int]:
+    """What `coins health --live` and `--ready` exit with."""
+    return program("--live", file).returncode, program("--ready", file).returncode
 
 
 def test_processes_that_wait_for_their_database_live_and_are_not_ready(site: Site, tmp_path: Path) -> None:
@@ -39,18 +51,18 @@ def test_processes_that_wait_for_their_database_live_and_are_not_ready(site: Sit
     }
     for file in programs:
         until(file.exists, 20, site.logs)
-        assert health(site, file) == (0, 3)
+        assert health(file) == (0, 3)
     # When it comes back
     site.servers.postgres.start()
     site.wait_ready(*programs.values())
     for file in programs:
-        until(lambda file=file: health(site, file) == (0, 0), 10, site.logs)  # type: ignore[misc]
+        until(lambda file=file: health(file) == (0, 0), 10, site.logs)  # type: ignore[misc]
     # Then they have never been others, and leave no sign behind
     for program in programs.values():
         program.process.terminate()
     assert [program.process.wait(15) for program in programs.values()] == [0] * 4
     assert not any(file.exists() for file in programs)
-    assert health(site, next(iter(programs))) == (3, 3)
+    assert health(next(iter(programs))) == (3, 3)
 
 
 def test_a_process_that_is_newer_than_the_schema_waits_and_takes_nobodys_share(
@@ -73,7 +85,9 @@ def test_a_process_that_is_told_to_leave_while_it_waits_leaves(site: Site, file:
     programs = [site.start(*verb, wait=False, ALIVE_FILE=file) for verb in (WORKER, JOBS, RELAY, SCHEDULER)]
     for program in programs:
         until(lambda program=program: "run `coins migrate`" in program.log, 20, site.logs)  # type: ignore[misc]
-    assert [program.leave(10) for program in programs] == [0] * 4
+    for program in programs:
+        program.process.terminate()
+    assert [program.process.wait(10) for program in programs] == [0] * 4
     assert not any(program.ready_file.exists() for program in programs)
 
 
@@ -86,14 +100,9 @@ def test_the_program_answers_as_the_verb_does(
         alive.tell("relay@here", state)
     for flag, code in zip(("--live", "--ready"), codes, strict=True):
         verb = site.coins("health", flag, ALIVE_FILE=file)
-        program = subprocess.run(
-            [Path(sys.executable).with_name("coins"), "health", flag],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (program.returncode, verb.returncode) == (code, code)
-        assert (program.stdout, program.stderr) == (verb.stdout, verb.stderr)
+        short = program(flag, file)
+        assert (short.returncode, verb.returncode) == (code, code)
+        assert (short.stdout, short.stderr) == (verb.stdout, verb.stderr)
 
 
 def told(file: Path, **signed: object) -> alive.Sign:
@@ -122,8 +131,7 @@ def test_a_sign_that_cannot_be_read_is_none(file: Path, text: str) -> None:
 
 def test_without_a_file_the_check_says_which_setting_is_missing(site: Site) -> None:
     done = site.coins("health", "--live")
-    program = [Path(sys.executable).with_name("coins"), "health", "--live"]
-    short = subprocess.run(program, env=site.environment(), capture_output=True, text=True, check=False)
+    short = program("--live", None)
     assert (done.returncode, short.returncode) == (2, 2)
     assert "COINS_ALIVE_FILE is not set" in done.stderr
     assert short.stderr == done.stderr
