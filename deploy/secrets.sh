@@ -50,6 +50,8 @@ printf 'amqp://coinworks:%s@rabbitmq:5672/' "$(of rabbitmq_password)" | keep edg
 keep rabbitmq.conf <<EOF
 default_user = coinworks
 default_pass = $(of rabbitmq_password)
+# The contract has 1 MiB a message.
+max_message_size = 2097152
 EOF
 
 printf 'smtp://mailpit:1025' | keep smtp_url
