@@ -1,5 +1,6 @@
 """What processes count of their own work, under the names that Prometheus is told; `deploy/README.md` has the table.
 
+The label of a job is `job_name`: `job` is Prometheus' own, and says which target something came from.
 Each kind of process makes the counts that it has something to say about, in the registry of `workers/metrics.py`.
 """
 
@@ -98,15 +99,18 @@ class JobCounts:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._runs = Counter(
-            "coins_job_runs", "Runs of jobs by how they ended here.", ("job", "outcome"), registry=registry
+            "coins_job_runs",
+            "Runs of jobs by how they ended here.",
+            ("job_name", "outcome"),
+            registry=registry,
         )
         self._seconds = Histogram(
-            "coins_job_seconds", "How long runs took.", ("job",), buckets=JOB_SECONDS, registry=registry
+            "coins_job_seconds", "How long runs took.", ("job_name",), buckets=JOB_SECONDS, registry=registry
         )
         self._items = Counter(
             "coins_job_items",
             "What runs did: a mail, a renewal, a receipt …",
-            ("job", "outcome"),
+            ("job_name", "outcome"),
             registry=registry,
         )
 

@@ -164,7 +164,9 @@ def _jobs(connection: Connection) -> Iterator[Metric]:
         (3, "coins_job_runs_waiting", "Runs that wait to begin, or to be tried again."),
         (4, "coins_job_running_seconds", "For how long a run has been at work; 0 where none is."),
     ):
-        yield _by(name, told, ("job",), ((row[0], row[column]) for row in rows if row[column] is not None))
+        yield _by(
+            name, told, ("job_name",), ((row[0], row[column]) for row in rows if row[column] is not None)
+        )
 
 
 def _mails(connection: Connection) -> Iterator[Metric]:

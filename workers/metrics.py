@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server, values
+from prometheus_client import (
+    CollectorRegistry,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+    values,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
@@ -37,6 +43,8 @@ def counting(settings: Settings, *standing: Collector) -> Iterator[CollectorRegi
 
     Raises SettingsInvalid for an address that cannot be used.
     """
+    # When a series began is of no use to anybody here, and is as many series again.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     if directory := os.environ.get(METRICS_DIR):
         _count_in_files(Path(directory), Path(os.environ.get(READY_FILE, "process")).stem)
