@@ -5,7 +5,7 @@ One place is asked, a scheduler or `coins up`; two schedulers tell the same, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import psycopg
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from ledger.database import connect
 from ledger.errors import DatabaseUnavailable
 from messages.errors import MessagesError
+from messages.publisher import RABBITMQ
 from workers.lag import behind_seconds
 from workers.process import GONE_AFTER_SECONDS
 from workers.settings import Settings
@@ -111,22 +112,28 @@ class Figures(Collector):
         yield from self._edge(positions)
 
     def _edge(self, positions: dict[str, str] | None) -> Iterator[Metric]:
-        """Without the ledger's positions nobody knows what is not read yet."""
-        behind: dict[int, float] | None = None
+        """Without the ledger's positions, which name queues as well, nobody knows what is not read yet."""
+        behind: Metric | None = None
         try:
-            behind = behind_seconds(
-                self._edge_url, positions or {}, partitions=self._partitions, common=self._common
-            )
+            behind = self._behind(positions or {})
         except (redis.RedisError, MessagesError) as error:
             log.warning("no metrics of the edge", why=str(error).strip())
         yield _one("coins_edge_up", "Whether the edge answers.", behind is not None)
         if behind is not None and positions is not None:
-            yield _by(
-                "coins_partition_behind_seconds",
-                "How long the oldest command that is not read has waited.",
-                ("partition",),
-                ((str(partition), seconds) for partition, seconds in behind.items()),
-            )
+            yield behind
+
+    def _behind(self, positions: dict[str, str]) -> Metric:
+        """Raises redis.RedisError, MessagesError."""
+        partitions = self._partitions
+        if self._edge_url.startswith(RABBITMQ):
+            from workers.lag_rabbitmq import waiting_messages
+
+            waiting = waiting_messages(self._edge_url, positions, partitions=partitions)
+            told = "Messages of the partition that no worker was given yet."
+            return _by("coins_partition_waiting_messages", told, ("partition",), _texts(waiting))
+        behind = behind_seconds(self._edge_url, positions, partitions=partitions, common=self._common)
+        told = "How long the oldest command that is not read has waited."
+        return _by("coins_partition_behind_seconds", told, ("partition",), _texts(behind))
 
 
 def _partitions(connection: Connection, partitions: int) -> Iterator[Metric]:
@@ -178,6 +185,10 @@ def _mails(connection: Connection) -> Iterator[Metric]:
 def _processes(connection: Connection) -> Iterator[Metric]:
     alive = dict.fromkeys(ROLES, 0) | dict(connection.execute(_PROCESSES).fetchall())
     yield _by("coins_processes", "Processes that have told lately that they live.", ("role",), alive.items())
+
+
+def _texts(by_partition: Mapping[int, float]) -> list[tuple[str, float]]:
+    return [(str(partition), value) for partition, value in by_partition.items()]
 
 
 def _row(connection: Connection, statement: str) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""How far behind the reading of the edge is: how long the oldest command that was not read has been there."""
+"""How far behind the reading of Redis or Valkey is: how long the oldest command that was not read has been there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ FIRST_ARRIVAL = 1_577_836_800.0  # 2020
 
 def arrived_at(position: str) -> float | None:
     """When an entry of a stream came, in Unix seconds, by its id; None for an id that somebody has made up."""
-    seconds = int(position.partition("-")[0]) / 1000
+    return moment(int(position.partition("-")[0]) / 1000)
+
+
+def moment(seconds: float) -> float | None:
+    """Unix seconds at which something may have come; None for what was made up."""
     return seconds if FIRST_ARRIVAL < seconds < time.time() + 60 else None
 
 

@@ -18,6 +18,7 @@ from tests.system.site import JOBS, RELAY, SCHEDULER, WORKER, Site, embedded, si
 pytestmark = pytest.mark.system
 
 DATABASE, QUEUE, WRONG, MAIL = "pw-of-database", "pw-of-queue", "pw-that-is-wrong", "pw-of-mail"
+RABBIT = "pw-of-rabbit"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CRASHES = "crashes, and what it says is nobody's business"
 BAD_SIGNATURE = sign(b"another body", SECRETS[HONEST])
@@ -76,6 +77,10 @@ def fail_in_every_way(site: Site) -> list[str]:
     locked_out = site.start(
         *JOBS, wait=False, **settings | {"REDIS_URL": with_user(site.edge_url, f"nobody:{WRONG}")}
     )
+    # A RabbitMQ that is away
+    nowhere = site.start(
+        *RELAY, wait=False, **settings | {"EDGE_URL": f"amqp://coins:{RABBIT}@127.0.0.1:9/coins"}
+    )
     # A command that the database refuses, so that it crashes, and one that is not genuine
     site.rows("ALTER TABLE account ADD CONSTRAINT no_crash CHECK (name NOT LIKE 'crashes%%') NOT VALID")
     opening = {"account": "acme", "parent": "platform", "kind": "enterprise"}
@@ -93,6 +98,7 @@ def fail_in_every_way(site: Site) -> list[str]:
     until(lambda: site.value("SELECT count(*) FROM dead_letter") == 2, 20, site.logs)
     until(lambda: site.value("SELECT tries FROM mail") > 0, 20, site.logs)
     until(lambda: "username-password pair" in locked_out.log, 20, site.logs)
+    until(lambda: "relaying stopped" in nowhere.log or nowhere.process.poll() is not None, 20, site.logs)
     # A database that is away
     site.servers.postgres.stop()
     until(lambda: "reading again" in programs[0].log, 20, site.logs)
@@ -127,7 +133,8 @@ def test_lines_of_a_run_carry_its_number(told: Told) -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", [DATABASE, QUEUE, WRONG, MAIL, *SECRETS.values(), CRASHES, "a@example.com", BAD_SIGNATURE]
+    "secret",
+    [DATABASE, QUEUE, WRONG, MAIL, RABBIT, *SECRETS.values(), CRASHES, "a@example.com", BAD_SIGNATURE],
 )
 def test_no_line_tells_a_secret(told: Told, secret: str) -> None:
     assert secret not in told.text

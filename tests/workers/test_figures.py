@@ -7,14 +7,19 @@ import time
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from messages.rabbitmq import Confirms, close, connect
+from messages.streams import commands_queue
+from tests.rabbitmq import virtual_host
 from tests.scraping import Scraped
 from tests.system.site import Site
 from workers.figures import Figures
+from workers.topology import Queue, commands_arguments, declare_queue, version_of
 
 
-def told_of(site: Site, *, common: bool = True) -> Scraped:
+def told_of(site: Site, *, common: bool = True, edge_url: str | None = None) -> Scraped:
     registry = CollectorRegistry()
-    registry.register(Figures(site.database_url, site.edge_url, partitions=site.partitions, common=common))
+    edge = edge_url or site.edge_url
+    registry.register(Figures(site.database_url, edge, partitions=site.partitions, common=common))
     found = Scraped()
     found.read(generate_latest(registry).decode())
     return found
@@ -115,3 +120,23 @@ def test_jobs_are_told_with_how_they_ended_last(site: Site) -> None:
     assert failed == [0, 1, 1]
     assert 3600 <= told.value("coins_job_running_seconds", job_name="a") < 3700
     assert told.value("coins_job_running_seconds", job_name="b") == 0
+
+
+@pytest.mark.rabbitmq
+def test_of_rabbitmq_it_is_told_how_much_no_worker_was_given(site: Site) -> None:
+    with virtual_host() as url:
+        connection = connect(url)
+        queue = commands_queue(1, "shop")
+        declare_queue(connection, Queue(queue, commands_arguments(version_of(connection))))
+        confirms = Confirms(connection)
+        for _ in range(2):
+            confirms.publish(b"x", "", queue, mandatory=True)
+        confirms.wait(10)
+        close(connection)
+        for name in (queue, "coins.commands.0.removed", "coins:commands:0"):
+            site.rows("INSERT INTO position VALUES (%s, '0-0')", name)
+        told = told_of(site, edge_url=url)
+    assert told.value("coins_edge_up") == 1
+    assert [told.value("coins_partition_waiting_messages", partition=one) for one in "012"] == [0, 2, 0]
+    assert "coins_partition_behind_seconds" not in told.types
+    assert told_of(site, edge_url="amqp://guest@127.0.0.1:9").value("coins_edge_up") == 0
