@@ -38,7 +38,7 @@ class Event(BaseModel, Generic[Data]):
     actor: ShortText | None = Field(None, description="the person behind it")
     traceparent: ShortText | None = Field(
         None,
-        description="00-<32 hex>-<16 hex>-<2 hex> (W3C): outcome and further events carry it on; else it is ignored",
+        description="`00-<32 hex>-<16 hex>-<2 hex>` (W3C), else it is ignored; outcome and further events carry it on",
     )
     data: Data
 
