@@ -24,9 +24,12 @@ from deploy.listening import Address, ListeningValkey, address_of, listening_ser
 from deploy.supervisor import Child, Supervisor, end_leftover_children, make_private, say
 from workers.embedded_access import ACCESS_FILE
 from workers.errors import SettingsInvalid
+from workers.figures import Figures
+from workers.logs import configure
+from workers.metrics import METRICS_DIR, served_together
 from workers.producers import PRODUCERS_FILE
 from workers.producers import load as load_producers
-from workers.settings import ENDPOINTS_FILE, load_with_sources
+from workers.settings import ENDPOINTS_FILE, load, load_with_sources
 
 DEFAULT_DATA = Path(".coins")
 READY_SECONDS = 60.0
@@ -58,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--listen", metavar="HOST:PORT", help="the edge on TCP, too; needs a producers file")
     options = parser.parse_args(arguments)
     try:
+        configure(load(options.data).log_format)
         doors = doors_of(options.data, options.listen)
     except SettingsInvalid as error:
         say(f"coins up: {error}")
@@ -67,12 +71,13 @@ def main(arguments: Sequence[str]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """Who may send, by which file (None: whoever reaches the local socket), where the edge listens besides, and over how
-    many partitions commands are spread."""
+    """Who may send, by which file (None: whoever reaches the local socket), where the edge listens besides, over how many
+    partitions commands are spread, and where metrics are asked for."""
 
     producers_file: Path | None = None
     address: Address | None = None
     partitions: int = 1
+    metrics_address: str | None = None
 
 
 def doors_of(data_dir: Path, listen: str | None) -> Doors:
@@ -92,7 +97,7 @@ def doors_of(data_dir: Path, listen: str | None) -> Doors:
             "--listen opens the edge to other machines, and needs a producers file that says who may send what; make one: "
             f"coins producer new NAME --commands A,B --under ACCOUNT --data {data_dir}"
         )
-    return Doors(file, address, partitions)
+    return Doors(file, address, partitions, settings.metrics_address)
 
 
 def run(data_dir: Path, *, preparation: Child, table: Sequence[Child], doors: Doors = Doors()) -> int:
@@ -106,6 +111,9 @@ def run(data_dir: Path, *, preparation: Child, table: Sequence[Child], doors: Do
     except DeployError as error:
         say(f"coins up: {error}")
         return error.exit_code
+    except SettingsInvalid as error:
+        say(f"coins up: {error}")
+        return WRONG_USAGE
     except OSError as error:
         say(f"coins up: {error}")
         return FAILED
@@ -125,9 +133,13 @@ def run_in(
     embedded = servers_behind(doors, data_dir)
     endpoints = endpoints_of(embedded, doors)
     environment = {f"COINS_{name.upper()}": value for name, value in endpoints.items() if name != ACCESS_FILE}
+    if doors.metrics_address is not None:
+        environment |= {"COINS_METRICS_ADDRESS": "", METRICS_DIR: str(metrics_dir(data_dir))}
     supervisor = Supervisor(data_dir, environment | {"COINS_DATA_DIR": str(data_dir)}, interrupted=stopping)
     say(f"starting in {data_dir}; logs are in {data_dir / 'logs'}")
     with contextlib.ExitStack() as stack:
+        if doors.metrics_address is not None:
+            stack.enter_context(metrics_of(data_dir, doors.metrics_address, endpoints, doors))
         stack.callback(embedded.stop)
         stack.callback((data_dir / ENDPOINTS_FILE).unlink, missing_ok=True)
         stack.callback(supervisor.stop)
@@ -139,6 +151,8 @@ def run_in(
         supervisor.start(table)
         supervisor.wait_ready(READY_SECONDS)
         say(who_may_send(doors))
+        if doors.metrics_address is not None:
+            say(f"metrics are at http://{doors.metrics_address}/metrics")
         urls = f"database={endpoints['database_url']}  redis={without_password(endpoints['redis_url'])}"
         edge = f"  edge={doors.address}" if doors.address is not None else ""
         say(f"ready  data={data_dir}  {urls}{edge}  pid={os.getpid()}")
@@ -161,6 +175,25 @@ def endpoints_of(embedded: EmbeddedServers, doors: Doors) -> dict[str, str]:
     if isinstance(embedded.valkey, ListeningValkey):
         found[ACCESS_FILE] = str(embedded.valkey.access_file)
     return found
+
+
+def metrics_dir(data_dir: Path) -> Path:
+    """Where the children keep their counts."""
+    return data_dir / "run" / "metrics"
+
+
+def metrics_of(
+    data_dir: Path, address: str, endpoints: Mapping[str, str], doors: Doors
+) -> contextlib.AbstractContextManager[None]:
+    """Serves what all children count, and what stands in the database. Raises SettingsInvalid when it is entered."""
+    edge = load(data_dir).edge_url
+    figures = Figures(
+        endpoints["database_url"],
+        edge.get_secret_value() if edge is not None else endpoints["redis_url"],
+        partitions=doors.partitions,
+        common=doors.producers_file is None,
+    )
+    return served_together(address, metrics_dir(data_dir), figures)
 
 
 def who_may_send(doors: Doors) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from ledger.model import Announcement
@@ -11,6 +13,7 @@ from ledger.trust import Producer, Producers
 from messages.codec import Decoded, Part, Unauthenticated, decode, decode_event
 from messages.envelope import Event
 from messages.reasons import Reason
+from messages.tracing import trace_id, traceparent_in
 
 # Of what is not genuine no more is kept; a genuine command is rarely larger.
 KEPT_UNAUTHENTICATED_BYTES = 64 * 1024
@@ -24,6 +27,7 @@ class Delivery:
     verified: that it is its producer's was found out before (on its first arrival): no signature is asked for, and what
     that producer may send is looked at all the same.
     single: it is one event that was cut out of a message, whatever it looks like.
+    arrived_at: when the edge took it, in Unix seconds; None where the edge does not say.
     """
 
     stream: str
@@ -35,6 +39,7 @@ class Delivery:
     producers: Producers | None = None
     verified: bool = False
     single: bool = False
+    arrived_at: float | None = None
 
     def decoded(self) -> list[Part]:
         """What the message holds; decoded once, by whoever asks first, and only if it is genuine."""
@@ -145,17 +150,50 @@ class Item:
         """Whether it was decided just now, and not before."""
         return self.body is not None and not self.duplicate and self.reason != Reason.IDEMPOTENCY_CONFLICT
 
+    @property
+    def traceparent(self) -> str | None:
+        given = self.event.traceparent
+        return traceparent_in(given) if given is not None else None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """By what it is found in logs."""
+        named = {"source": self.event.source, "id": self.event.id}
+        trace = trace_id(self.traceparent)
+        return named if trace is None else {**named, "trace_id": trace}
+
     def reset(self) -> None:
         self.body, self.duplicate, self.reason, self.transaction = None, False, None, None
         self.announced = ()
 
 
+class Stage(StrEnum):
+    """Where the time of a batch goes: claiming, locking, loading; deciding; writing; the commit, which is the caller's."""
+
+    LOAD = "load"
+    DECIDE = "decide"
+    STORE = "store"
+    COMMIT = "commit"
+
+
 @dataclass(slots=True)
 class Handled:
-    """What became of a batch, for logs and metrics. `outcomes` counts by (command, reason or `applied`)."""
+    """What became of a batch, for logs and metrics, and its number in the ledger.
 
+    `outcomes` counts by (command, reason or `applied` or `duplicate`), `seconds` by stage.
+    """
+
+    batch: int = 0
     commands: int = 0
     duplicates: int = 0
     dead_letters: int = 0
     crashed: int = 0
     outcomes: dict[tuple[str, str], int] = field(default_factory=dict)
+    seconds: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(Stage, 0.0))
+    _since: float = field(default_factory=time.perf_counter)
+
+    def lap(self, stage: Stage) -> None:
+        """What has passed since the last lap belongs to that stage."""
+        now = time.perf_counter()
+        self.seconds[stage] += now - self._since
+        self._since = now

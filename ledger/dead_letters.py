@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from ledger.arrays import columns
-from ledger.batch import Delivery
+from ledger.batch import Delivery, Item
 from ledger.letter_groups import CRASHED, Kind, News, Room, digest, one, room_of
 from messages.codec import bytes_of_parts
 from messages.commands import ACCOUNT_FIELDS
@@ -57,12 +57,13 @@ class DeadLetter(NamedTuple):
     frame: str | None = None
     traceback: str | None = None
     slot: int = 0
+    traceparent: str | None = None
 
     @classmethod
     def crashed(
         cls, delivery: Delivery, place: int, error: BaseException, *, slot: int = 0, **key: str | None
     ) -> DeadLetter:
-        """A command that raised, with what is needed to understand it."""
+        """What raised, with what is needed to understand it."""
         shown = "".join(traceback.format_exception(error))
         name = _class_of(error)
         return cls(
@@ -76,6 +77,14 @@ class DeadLetter(NamedTuple):
             slot=slot,
             **key,
         )
+
+    @classmethod
+    def of_command(cls, delivery: Delivery, item: Item, error: BaseException) -> DeadLetter:
+        """A command that raised."""
+        event = item.event
+        name, trace = type(event.data).__name__, item.traceparent
+        key = {"producer": item.producer, "source": event.source, "id": event.id, "type": name}
+        return cls.crashed(delivery, item.place, error, slot=item.slot, **key, traceparent=trace)
 
 
 # One that comes again after it was resolved waits again, unless its key has been decided by now.
@@ -144,8 +153,8 @@ def record(
     # All groups before any letter: whoever has the same letters waits here, so that they can go in as they came.
     rooms: dict[bytes, Room] = {}
     for group, some in sorted(letters_of.items()):
-        kind, count = _kind(some[0].letter), sum(kept.times for kept in some)
-        rooms[group] = room_of(connection, kind, count, now, news)
+        first, count = some[0].letter, sum(kept.times for kept in some)
+        rooms[group] = room_of(connection, _kind(first), count, now, news, first.traceparent)
     with connection.pipeline():
         for kept in sorted((one for some in letters_of.values() for one in some), key=lambda one: one.number):
             room = rooms[_kind(kept.letter).digest]
@@ -189,7 +198,7 @@ def fail_again(
     """
     news: list[News] = []
     for number, letter in sorted(failed, key=lambda one: (_kind(one[1]).digest, one[0])):
-        group = room_of(connection, _kind(letter), 0, now, news).group
+        group = room_of(connection, _kind(letter), 0, now, news, letter.traceparent).group
         values = {
             "letter": number,
             "group": group,

@@ -6,6 +6,7 @@ everything decided is written, outcomes go to the outbox, and what could not be 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -13,10 +14,12 @@ from typing import Any
 
 import psycopg
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from ledger import dead_letters, last_set, outcome
+from ledger.answering import Answering
 from ledger.authority import keys_of_rules
-from ledger.batch import Batch, Delivery, Handled, Item
+from ledger.batch import Batch, Delivery, Handled, Item, Stage
 from ledger.book import Book, Origin
 from ledger.dead_letters import INVALID, SLOT_BITS, UNAUTHENTICATED, UNREADABLE, DeadLetter
 from ledger.decide import Wanted, needs
@@ -30,11 +33,9 @@ from ledger.ruling import ruling
 from ledger.snapshot import Known, Snapshot, load
 from ledger.store import archive, publish, store
 from messages.codec import Decoded, Invalid, Unauthenticated, Unreadable, command_name
-from messages.events import EventType
 from messages.reasons import Reason
 
 CRASHES_THAT_STOP = 20
-NAMES = "SELECT id, account FROM account WHERE id = ANY(%b::int8[])"
 log = structlog.get_logger(__name__)
 
 
@@ -46,11 +47,12 @@ def handle(connection: psycopg.Connection[Any], batch: Batch, now: datetime) -> 
         BatchRaced: somebody else was faster; roll back and run the batch again.
         psycopg.Error: an outage; roll back, wait and run the batch again.
     """
-    work = Work(connection, batch, claim(connection, batch), now)
+    handled = Handled()
+    work = Work(connection, batch, claim(connection, batch), now, handled)
     work.sort_out()
     work.decide_all(work.items)
     work.write()
-    return work.handled
+    return handled
 
 
 def _halves(items: list[Item]) -> list[list[Item]]:
@@ -72,24 +74,30 @@ class Work:
     """The steps of one batch, and what they hand to each other. Letters that are replayed go the same way (`replay.py`)."""
 
     def __init__(
-        self, connection: psycopg.Connection[Any], batch: Batch, claimed: Claim, now: datetime
+        self,
+        connection: psycopg.Connection[Any],
+        batch: Batch,
+        claimed: Claim,
+        now: datetime,
+        handled: Handled | None = None,
     ) -> None:
         self.connection = connection
         self.batch = batch
         self.claimed = claimed
         self.key = claimed.batch
         self.now = now
-        self.handled = Handled()
+        self.handled = handled or Handled()
         self.began = time.monotonic()
         self.items: list[Item] = []
         self.letters: list[DeadLetter] = []
         self.refused: dict[tuple[str, str], int] = {}
-        self.answers = outcome.Answers(claimed.batch, now)
+        self.answering = Answering(claimed.batch, now, self.handled)
         self.keys_of_rules: Mapping[str, int] | None = None
-        self.events: dict[int, tuple[str, str, bytes]] = {}
         self.crashed_in_a_row = 0
         self.most_crashed_in_a_row = 0
         self.any_decided = False
+        self.handled.batch = self.key
+        bind_contextvars(batch=self.key)
 
     # 1. What came in: commands, and what is none
 
@@ -122,15 +130,23 @@ class Work:
         self.refused.setdefault((part.source, part.id), slot)
         self.letters.append(
             DeadLetter(
-                delivery, INVALID, part.place, part.why, producer, part.source, part.id, name, slot=slot
+                delivery,
+                INVALID,
+                part.place,
+                part.why,
+                producer,
+                part.source,
+                part.id,
+                name,
+                slot=slot,
+                traceparent=part.traceparent,
             )
         )
         self.answer_invalid(delivery, part, slot)
 
     def answer_invalid(self, delivery: Delivery, part: Invalid, slot: int) -> None:
         producer, name = delivery.producer_of(part.source), command_name(part.type) or "unknown"
-        lasting, reason = outcome.stored(Reason.INVALID_MESSAGE, part.why, None), Reason.INVALID_MESSAGE
-        self._answer(slot, producer, name, part.source, part.id, part.type, lasting, reason)
+        self.answering.refuse(slot, producer, name, part, Reason.INVALID_MESSAGE, part.why)
 
     def _disown(self, delivery: Delivery, part: Decoded | Invalid, slot: int) -> None:
         """A genuine message under somebody else's source: its sender is answered, and nothing is kept under that key,
@@ -139,10 +155,18 @@ class Work:
         message = delivery.disowned(part.source)
         why = f"{message} The id is {part.id}."
         self.letters.append(
-            DeadLetter(delivery, UNAUTHENTICATED, part.place, why, producer, type=name, slot=slot)
+            DeadLetter(
+                delivery,
+                UNAUTHENTICATED,
+                part.place,
+                why,
+                producer,
+                type=name,
+                slot=slot,
+                traceparent=part.traceparent,
+            )
         )
-        lasting, reason = outcome.stored(Reason.NOT_AUTHORIZED, message, None), Reason.NOT_AUTHORIZED
-        self._answer(slot, producer, name or "unknown", part.source, part.id, part.type, lasting, reason)
+        self.answering.refuse(slot, producer, name or "unknown", part, Reason.NOT_AUTHORIZED, message)
 
     # 2. Every command in its order
 
@@ -194,14 +218,17 @@ class Work:
             self.connection.execute("SAVEPOINT chunk", prepare=True)
             snapshot = load(self.connection, items, wanted)
         self.begin_chunk(items)
+        self.handled.lap(Stage.LOAD)
         decided: list[Item] = []
         here: dict[tuple[str, str], Item] = {}
         for item in items:
             raised = self._decide_one(item, snapshot, here, decided) if item.slot not in crashed else None
             if raised is not None:
                 crashed[item.slot] = (item, raised)
+        self.handled.lap(Stage.DECIDE)
         last_set.record(self.connection, self.said(item for item in decided if item.reason is None))
         store(self.connection, snapshot.book, decided, batch=self.key, now=self.now)
+        self.handled.lap(Stage.STORE)
         for item in items:
             if item.slot in crashed:
                 self.crash(*crashed[item.slot])
@@ -275,21 +302,8 @@ class Work:
             item.reset()
 
     def crash(self, item: Item, error: BaseException) -> None:
-        event = item.event
-        log.error("command crashed", source=event.source, id=event.id, exc_info=error)
-        delivery = self.batch.deliveries[item.delivery]
-        self.letters.append(
-            DeadLetter.crashed(
-                delivery,
-                item.place,
-                error,
-                slot=item.slot,
-                producer=item.producer,
-                source=event.source,
-                id=event.id,
-                type=type(event.data).__name__,
-            )
-        )
+        log.error("command crashed", **item.named, exc_info=error)
+        self.letters.append(DeadLetter.of_command(self.batch.deliveries[item.delivery], item, error))
         self.refused.setdefault(item.key, item.slot)
         self.handled.crashed += 1
         self.crashed_in_a_row += 1
@@ -303,7 +317,7 @@ class Work:
         # Before this batch's own letters are there: what came in after a decision is not settled by it.
         if done and self.claimed.letters_wait:
             dead_letters.resolve(self.connection, [item.key for item in done], self.now)
-        in_order = self.answered(done)
+        in_order = self.answering.all_of(self.connection, done)
         if self.letters:
             in_order += dead_letters.record(self.connection, self.letters, self.now, batch=self.key)
         with self.connection.pipeline():
@@ -321,68 +335,20 @@ class Work:
             renew(self.connection, self.batch)
         self.handled.commands = len(self.items)
         self.handled.dead_letters = len(self.letters)
+        self.handled.lap(Stage.STORE)
+        if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+            self._tell(done)
 
-    def answered(self, done: list[Item]) -> list[tuple[str, str, bytes]]:
-        """All events: outcomes in the order of what came in, then further ones."""
+    def _tell(self, done: list[Item]) -> None:
         for item in done:
-            event = item.event
-            self._answer(
-                item.slot,
-                item.producer,
-                type(event.data).__name__,
-                event.source,
-                event.id,
-                event.type,
-                item.body or b"",
-                item.reason,
-                duplicate=item.duplicate,
-            )
-        return [*(self.events[slot] for slot in sorted(self.events)), *self._announced(done)]
-
-    def _announced(self, items: list[Item]) -> list[tuple[str, str, bytes]]:
-        """Further events, after the outcomes: what else there is to be told, and to whom it may be of interest."""
-        tops = {one.account.top for item in items for one in item.announced}
-        if not tops:
-            return []
-        names = dict(self.connection.execute(NAMES, (list(tops),)).fetchall())
-        return [
-            (
-                outcome.further_route(names[one.account.top], one.type),
-                one.type.value,
-                self.answers.further(item.slot, number, one, names[one.account.top]),
-            )
-            for item in items
-            for number, one in enumerate(item.announced)
-        ]
+            outcome_ = "duplicate" if item.duplicate else item.reason or "applied"
+            log.debug("command decided", outcome=outcome_, **item.named)
 
     def _resolve_within(self, done: list[Item]) -> None:
         """Letters of this very batch whose key was decided further on in it."""
         mended = [item.key for item in done if self.refused.get(item.key, item.slot) < item.slot]
         if mended:
             dead_letters.resolve(self.connection, mended, self.now)
-
-    def _answer(
-        self,
-        slot: int,
-        producer: str,
-        name: str,
-        source: str,
-        id_: str,
-        type_: str | None,
-        lasting: bytes,
-        reason: str | None,
-        *,
-        duplicate: bool = False,
-    ) -> None:
-        applied = reason is None
-        event = self.answers.event(
-            slot, source=source, id=id_, type=type_, applied=applied, duplicate=duplicate, lasting=lasting
-        )
-        event_type = EventType.APPLIED if applied else EventType.REJECTED
-        self.events[slot] = (outcome.route(producer, applied, name), event_type.value, event)
-        counted = (name, "duplicate" if duplicate else reason or "applied")
-        self.handled.outcomes[counted] = self.handled.outcomes.get(counted, 0) + 1
-        self.handled.duplicates += duplicate
 
     def _count_crashes(self, crashed_before: int) -> None:
         """After too many crashes in a row the partition stops: that many are a defect of ours, not of the commands."""

@@ -62,9 +62,15 @@ class Room:
 
 
 def room_of(
-    connection: psycopg.Connection[Any], kind: Kind, count: int, now: datetime, news: list[News]
+    connection: psycopg.Connection[Any],
+    kind: Kind,
+    count: int,
+    now: datetime,
+    news: list[News],
+    traceparent: str | None = None,
 ) -> Room:
-    """The group of that trouble, and how much more of it is kept. When it is there anew, somebody should hear of it."""
+    """The group of that trouble, and how much more of it is kept. When it is there anew, somebody should hear of it, in the
+    trace of what has opened it."""
     values = (kind.digest, *kind, count, now, now)
     group, nobody_waits = one(connection.execute(_GROUP, values))
     if nobody_waits:
@@ -75,6 +81,7 @@ def room_of(
             PLATFORM,
             PLATFORM,
             {"group": group, **kind._asdict()},
+            traceparent,
         )
         route = further_route(PLATFORM, EventType.DEAD_LETTER_GROUP_OPENED)
         news.append((route, EventType.DEAD_LETTER_GROUP_OPENED.value, event))

@@ -67,15 +67,16 @@ class Answers:
         applied: bool,
         duplicate: bool,
         lasting: bytes,
+        traceparent: str | None = None,
     ) -> bytes:
-        """The whole event as JSON."""
+        """The whole event as JSON. traceparent: as `messages.tracing` lets it through."""
         key = orjson.dumps(id)
         return b"".join(
             (
                 b'{"specversion":"1.0","id":"%d-%d-%x","source":"%b","type":"%b","time":"%b","causationid":'
                 % (self._batch, slot, self._moment, _SOURCE, _APPLIED if applied else _REJECTED, self._time),
                 key,
-                b',"datacontenttype":"application/json","data":{"command":{"source":"',
+                _DATA if traceparent is None else b',"traceparent":"%b"%b' % (traceparent.encode(), _DATA),
                 source.encode(),
                 b'","id":',
                 key,
@@ -87,9 +88,17 @@ class Answers:
             )
         )
 
-    def further(self, slot: int, number: int, said: Announcement, top_account: str) -> bytes:
+    def further(
+        self,
+        slot: int,
+        number: int,
+        said: Announcement,
+        top_account: str,
+        traceparent: str | None = None,
+    ) -> bytes:
         """A further event of the command in that slot; `number` counts those of one command."""
-        return self.news(slot, number, said.type, said.account.account, top_account, said.data)
+        account = said.account.account
+        return self.news(slot, number, said.type, account, top_account, said.data, traceparent)
 
     def news(
         self,
@@ -99,13 +108,15 @@ class Answers:
         account: str,
         top_account: str,
         data: dict[str, Any],
+        traceparent: str | None = None,
     ) -> bytes:
         """A further event, by the public ids of the account and its top account."""
         id_ = f"{self._batch}-{slot}.{number}-{self._moment:x}"
-        return further_event(id_, self._now, type, account, top_account, data)
+        return further_event(id_, self._now, type, account, top_account, data, traceparent)
 
 
 _SOURCE = SOURCE.encode()
+_DATA = b',"datacontenttype":"application/json","data":{"command":{"source":"'
 _APPLIED = EventType.APPLIED.encode()
 _REJECTED = EventType.REJECTED.encode()
 
@@ -116,9 +127,16 @@ def route(producer: str, applied: bool, command: str) -> str:
 
 
 def further_event(
-    id: str, now: datetime, type: EventType, account: str, top_account: str, data: dict[str, Any]
+    id: str,
+    now: datetime,
+    type: EventType,
+    account: str,
+    top_account: str,
+    data: dict[str, Any],
+    traceparent: str | None = None,
 ) -> bytes:
-    """A further event (CONTRACT §5) as JSON; the same id on every publication."""
+    """A further event (CONTRACT §5) as JSON; the same id on every publication. traceparent: of what has caused it."""
+    trace = {"traceparent": traceparent} if traceparent is not None else {}
     return orjson.dumps(
         {
             "specversion": "1.0",
@@ -126,6 +144,7 @@ def further_event(
             "source": SOURCE,
             "type": type.value,
             "time": time_text(now),
+            **trace,
             "datacontenttype": "application/json",
             "data": {"account": account, "top_account": top_account, **data},
         }

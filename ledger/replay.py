@@ -167,6 +167,7 @@ class _Again(Work):
             producer=delivery.producer_of(part.source),
             source=part.source,
             id=part.id,
+            traceparent=part.traceparent,
         )
 
     def _fail(self, number: int, reason: str, part: Part, *, why: str | None = None, **more: Any) -> None:
@@ -209,15 +210,7 @@ class _Again(Work):
             result = Result.OLDER if isinstance(error, SetSince) else Result.GONE
             self._failed[item.delivery].append((result, DeadLetter(delivery, "", item.place, str(error))))
             return
-        letter = DeadLetter.crashed(
-            delivery,
-            item.place,
-            error,
-            producer=item.producer,
-            source=item.event.source,
-            id=item.event.id,
-            type=type(item.event.data).__name__,
-        )
+        letter = DeadLetter.of_command(delivery, item, error)
         self._failed[item.delivery].append((Result.FAILED, letter))
 
     def settle(self) -> list[Verdict]:
@@ -233,7 +226,7 @@ class _Again(Work):
         if new:
             archive(self.connection, self.key, self.batch, {item.delivery for item in new}, self.now)
             dead_letters.resolve(self.connection, [item.key for item in new], self.now)
-        publish(self.connection, self.answered(new))
+        publish(self.connection, self.answering.all_of(self.connection, new))
         return [self._verdict(number, by_letter[number]) for number in range(len(self._letters))]
 
     def _verdict(self, number: int, items: list[Item]) -> Verdict:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from .commands import COMMANDS
 from .envelope import EVENTS, MAX_BATCH, MAX_MESSAGE_BYTES, Event, fingerprint
 from .fields import MESSAGE_ID_PATTERN, SOURCE_PATTERN
+from .tracing import traceparent_in
 from .wording import say
 
 _ID = re.compile(MESSAGE_ID_PATTERN)
@@ -46,6 +47,10 @@ class Decoded(NamedTuple):
     def type(self) -> str:
         return self.event.type
 
+    @property
+    def traceparent(self) -> str | None:
+        return traceparent_in(self.event.traceparent)
+
 
 class Unreadable(NamedTuple):
     """Bytes that are no event: no key can be read, so nobody can be answered."""
@@ -62,6 +67,7 @@ class Invalid(NamedTuple):
     type: str | None
     why: str
     place: int
+    traceparent: str | None = None
 
 
 class Unauthenticated(NamedTuple):
@@ -124,7 +130,8 @@ def _refused(content: Any, why: str, place: int) -> Unreadable | Invalid:
             and _ID.fullmatch(id_)
             and _SOURCE.fullmatch(source)
         ):
-            return Invalid(source, id_, _printable(type_) if isinstance(type_, str) else None, why, place)
+            shown = _printable(type_) if isinstance(type_, str) else None
+            return Invalid(source, id_, shown, why, place, traceparent_in(content.get("traceparent")))
         return Unreadable(f"no usable id and source: {why}", place)
     return Unreadable(f"an event must be a JSON object, this is {_json_name(content)}", place)
 

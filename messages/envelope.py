@@ -36,7 +36,10 @@ class Event(BaseModel, Generic[Data]):
     )
     partitionkey: ShortText | None = Field(None, description="should be the top account")
     actor: ShortText | None = Field(None, description="the person behind it")
-    traceparent: ShortText | None = Field(None, description="W3C trace context")
+    traceparent: ShortText | None = Field(
+        None,
+        description="`00-<32 hex>-<16 hex>-<2 hex>` (W3C), else it is ignored; outcome and further events carry it on",
+    )
     data: Data
 
 

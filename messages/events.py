@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from .fields import Time
 from .reasons import Reason
+from .tracing import TRACEPARENT_PATTERN
 
 SOURCE = "coins"
 
@@ -70,12 +71,22 @@ class Outcome(_Shape):
     accounts: list[AccountFigures]
 
 
+def _absent(value: str | None) -> bool:
+    return value is None
+
+
 class _OutcomeEvent(_Shape):
     specversion: Literal["1.0"]
     id: str = Field(description="the same on every publication of this event")
     source: Literal["coins"]
     time: Time
     causationid: str = Field(description="the command's id")
+    traceparent: str | None = Field(
+        None,
+        pattern=TRACEPARENT_PATTERN,
+        exclude_if=_absent,
+        description="the command's; of one that was sent again, as it came this time",
+    )
     datacontenttype: Literal["application/json"]
     data: Outcome
 
@@ -195,6 +206,12 @@ class _FurtherEvent(_Shape):
     id: str = Field(description="the same on every publication of this event")
     source: Literal["coins"]
     time: Time
+    traceparent: str | None = Field(
+        None,
+        pattern=TRACEPARENT_PATTERN,
+        exclude_if=_absent,
+        description="of the command that has caused it, where one has",
+    )
     datacontenttype: Literal["application/json"]
 
 

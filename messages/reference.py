@@ -19,6 +19,7 @@ from .fields import (
     PATTERNS_IN_WORDS,
     SOURCE_PATTERN,
 )
+from .tracing import TRACEPARENT_PATTERN
 
 KINDS = {
     ID_PATTERN: "id",
@@ -30,6 +31,7 @@ KINDS = {
     SOURCE_PATTERN: "source",
     DECIMAL_PATTERN: "decimal",
     EMAIL_PATTERN: "e-mail",
+    TRACEPARENT_PATTERN: "traceparent",
 }
 FORMATS = {"date-time": "time", "time-zone": "time zone"}
 IN_WORDS = {
@@ -42,6 +44,7 @@ IN_WORDS = {
     "e-mail": "an e-mail address; in `UpdateAccount` an empty text clears it",
     "time": "RFC 3339 with a zone, years 2000 to 2100, as in `2026-11-22T08:00:00Z`",
     "time zone": "of the IANA database, as in `Asia/Shanghai`",
+    "traceparent": "of W3C Trace Context, `00-<32 hex>-<16 hex>-<2 hex>` in small letters",
     "text": "valid Unicode without NUL",
     "integer": "neither `3.0` nor `true` nor a text",
 }

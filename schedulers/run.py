@@ -20,9 +20,11 @@ from ledger.database import connect
 from schedulers.ringing import QUEUE, ring
 from schedulers.schedule import SCHEDULE
 from workers.broker import CoinsBroker
+from workers.counts import Leading
+from workers.figures import figures_of
 from workers.jobs.rows import ask_scheduled
 from workers.leases import NamedLease
-from workers.metrics import served
+from workers.metrics import counting
 from workers.process import Process
 from workers.settings import Settings
 
@@ -51,21 +53,29 @@ class Asking(BaseExecutor):  # type: ignore[misc]
 
 def run(settings: Settings) -> None:
     """Lead or stand by until told to stop. Raises SettingsInvalid."""
-    with served(settings), Process("scheduler", settings.database) as process:
+    with (
+        counting(settings, figures_of(settings)) as registry,
+        Process("scheduler", settings.database) as process,
+    ):
+        leading = Leading(registry, "scheduler")
         broker = CoinsBroker(settings, owner=process.name)
         broker.declare_queue(QUEUE)
         while not process.stopping.is_set():
-            process.retrying(lambda: _serve(settings, process, broker), what="scheduling stopped")
+            process.retrying(lambda: _serve(settings, process, broker, leading), what="scheduling stopped")
         broker.close()
 
 
-def _serve(settings: Settings, process: Process, broker: CoinsBroker) -> None:
+def _serve(settings: Settings, process: Process, broker: CoinsBroker, leading: Leading) -> None:
     lease = NamedLease("scheduler", process.name)
     with connect(settings.database, name="scheduler") as connection:
         process.ready()
         while not process.stopping.is_set():
             if lease.take(connection) is not None:
-                _lead(settings, connection, lease, process, broker)
+                leading.set(True)
+                try:
+                    _lead(settings, connection, lease, process, broker)
+                finally:
+                    leading.set(False)
             process.wait(RENEW_SECONDS)
         lease.release(connection)
 

@@ -13,7 +13,9 @@ from messages.streams import SCHEDULER
 from schedulers.ringing import ACTOR, QUEUE
 from schedulers.schedule import JOBS
 from workers.broker import CoinsBroker, has_its_threads
+from workers.counts import JobCounts
 from workers.jobs.performing import leases_kept, perform
+from workers.metrics import counting
 from workers.process import Process
 from workers.producers import secret_of
 from workers.settings import Settings
@@ -27,12 +29,13 @@ NICENESS = 10
 log = structlog.get_logger(__name__)
 
 
-def declare(broker: dramatiq.Broker, settings: Settings, process: Process) -> Any:
+def declare(broker: dramatiq.Broker, settings: Settings, process: Process, counts: JobCounts) -> Any:
     """The actor `run_job`: a message says no more than which row to look at, and may be lost, late or doubled."""
 
     @dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=QUEUE)
     def run_job(run: int) -> None:
-        perform(run, JOBS, settings, owner=process.name, stopping=process.stopping.is_set)
+        stopping = process.stopping.is_set
+        perform(run, JOBS, settings, owner=process.name, stopping=stopping, ended=counts.ended)
 
     return run_job
 
@@ -42,9 +45,13 @@ def run(settings: Settings) -> None:
     connect(settings.redis).close()  # a URL that is none is no reason to wait
     secret_of(settings, SCHEDULER)  # nor is a producers file by which no renewal could be sent
     os.nice(NICENESS)
-    with Process("jobs", settings.database) as process, leases_kept(settings, process.name):
+    with (
+        counting(settings) as registry,
+        Process("jobs", settings.database) as process,
+        leases_kept(settings, process.name),
+    ):
         broker = CoinsBroker(settings, owner=process.name)
-        declare(broker, settings, process)
+        declare(broker, settings, process, JobCounts(registry))
         worker = dramatiq.Worker(broker, worker_threads=THREADS, worker_timeout=250)
         worker.start()
         process.whole = lambda: has_its_threads(worker)

@@ -13,15 +13,18 @@ from typing import Any
 import dramatiq
 import psycopg
 import structlog
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from ledger.batch import Batch, Handled
+from ledger.batch import Batch, Handled, Stage
 from ledger.database import connect_for_commands
 from ledger.errors import BatchRaced
 from ledger.faults import Fault, classify
 from ledger.handle import handle
 from messages.publisher import check_url
 from workers.broker import CoinsBroker, command_queue, has_its_threads
+from workers.counts import CommandCounts
 from workers.edge import ACTOR, EdgeBatch
+from workers.metrics import counting
 from workers.process import Process
 from workers.producers import producers_of
 from workers.settings import Settings
@@ -32,19 +35,24 @@ STOP_MILLISECONDS = 8_000
 log = structlog.get_logger(__name__)
 
 
-def declare(broker: dramatiq.Broker, connections: Connections) -> Any:
+def declare(broker: dramatiq.Broker, connections: Connections, counts: CommandCounts) -> Any:
     """The actor `apply_commands`: only a committed transaction is done."""
 
     @dramatiq.actor(broker=broker, actor_name=ACTOR, queue_name=command_queue(0))
     def apply_commands(batch: EdgeBatch) -> None:
+        # Until the thread's next batch every line speaks of this one, dramatiq's own about it as well.
+        clear_contextvars()
+        bind_contextvars(partition=batch.batch.partition, epoch=batch.batch.epoch)
         connection = connections.mine()
         try:
-            handled = apply(connection, batch.batch)
+            handled = apply(connection, batch.batch, raced=counts.raced)
         except BaseException:
             connections.give_up()
+            counts.failed()
             raise
         batch.committed = True
-        log.debug("batch", batch=repr(batch), commands=handled.commands)
+        counts.committed(batch.batch, handled)
+        log.debug("batch", commands=handled.commands, dead_letters=handled.dead_letters)
 
     return apply_commands
 
@@ -53,6 +61,7 @@ def apply(
     connection: psycopg.Connection[Any],
     batch: Batch,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    raced: Callable[[], None] = lambda: None,
 ) -> Handled:
     """Handle the batch and commit. A lost race is run again; everything else is raised, with nothing done."""
     for race in range(RACES):
@@ -61,13 +70,13 @@ def apply(
         try:
             handled = handle(connection, batch, clock())
             connection.commit()
-        except (BatchRaced, psycopg.Error) as raced:
+            handled.lap(Stage.COMMIT)
+        except (BatchRaced, psycopg.Error) as error:
             connection.rollback()
-            if isinstance(raced, psycopg.Error) and classify(raced) is not Fault.RACE:
+            if isinstance(error, psycopg.Error) and classify(error) is not Fault.RACE:
                 raise
-            log.info(
-                "batch raced, running it again", batch=repr(batch), race=race, why=str(raced).splitlines()[0]
-            )
+            raced()
+            log.info("batch raced, running it again", race=race, why=str(error).splitlines()[0])
             time.sleep(random.uniform(0, 0.02 * 2**race))
         else:
             return handled
@@ -108,11 +117,14 @@ def run(settings: Settings) -> None:
     gc.set_threshold(100_000, 50, 100)
     producers = producers_of(settings)
     check_url(settings.edge)  # one that is none is no reason to wait
-    with Process("worker", settings.database, partitions=settings.partitions) as process:
+    with (
+        counting(settings) as registry,
+        Process("worker", settings.database, partitions=settings.partitions) as process,
+    ):
         broker = CoinsBroker(settings, owner=process.name, producers=producers)
         process.hangs = broker.hangs
         connections = Connections(settings.database)
-        declare(broker, connections)
+        declare(broker, connections, CommandCounts(registry))
         worker = dramatiq.Worker(broker, worker_threads=min(settings.partitions, 4), worker_timeout=100)
         for partition in range(1, settings.partitions):
             broker.declare_queue(command_queue(partition))

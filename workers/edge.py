@@ -17,6 +17,7 @@ import dramatiq
 import psycopg
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
+from structlog.contextvars import bind_contextvars
 
 from ledger.batch import Batch
 from ledger.database import connect
@@ -146,6 +147,7 @@ class PartitionConsumer(Consumer):
             time.sleep(TAKE_SECONDS)
             return
         self._renewed_at = time.monotonic()
+        bind_contextvars(partition=self._reader.partition, epoch=self._epoch)
         assert self._connection is not None
         rows = self._connection.execute("SELECT stream, position FROM position").fetchall()
         self._ahead.clear()

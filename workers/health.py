@@ -16,11 +16,13 @@ from messages.publisher import connect as connect_redis
 from messages.streams import COMMANDS_EXCHANGE, EVENTS_EXCHANGE
 from workers.errors import SettingsInvalid
 from workers.jobs.rows import TRIES
+from workers.lag import behind_seconds
 from workers.process import GONE_AFTER_SECONDS
 from workers.producers import load as load_producers
 from workers.settings import Settings
 
 OUTBOX_LATE_SECONDS = 10
+COMMANDS_LATE_SECONDS = 60
 
 
 class Check(NamedTuple):
@@ -32,6 +34,7 @@ class Check(NamedTuple):
 _PARTITIONS = """
 SELECT count(*) FILTER (WHERE lease_until > clock_timestamp()), count(*) FILTER (WHERE stopped_at IS NOT NULL)
 FROM partition WHERE id < %b"""
+_POSITIONS = "SELECT stream, position FROM position"
 _OUTBOX = "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM outbox"
 _LETTERS = """
 SELECT count(*), count(DISTINCT group_id), (SELECT coalesce(sum(not_kept), 0) FROM dead_letter_group)::int8
@@ -59,6 +62,7 @@ def examine(settings: Settings) -> list[Check]:
         with connect(settings.database, name="health", timeout_seconds=3) as connection:
             checks.append(Check("database", True, "answers"))
             check_schema(connection)
+            checks += _waiting(connection, settings) if checks[0].ok else []
             checks += inside(connection, settings.partitions)
     except DatabaseUnavailable as error:
         checks.append(Check("database", False, str(error)))
@@ -107,6 +111,26 @@ def _producers(settings: Settings) -> list[Check]:
     except SettingsInvalid as error:
         return [Check("producers", False, str(error))]
     return [Check("producers", True, f"{count} in {settings.producers_file}")]
+
+
+def _waiting(connection: psycopg.Connection[Any], settings: Settings) -> list[Check]:
+    """Whether commands that came in wait: a partition may have an owner that gets nothing done."""
+    positions = dict(connection.execute(_POSITIONS).fetchall())
+    try:
+        if settings.edge.startswith(RABBITMQ):
+            from workers.lag_rabbitmq import waiting_messages
+
+            waiting = waiting_messages(settings.edge, positions, partitions=settings.partitions)
+            return [
+                Check("commands", True, f"{sum(waiting.values()):,} messages that no worker was given yet")
+            ]
+        common = settings.producers_file is None
+        behind = behind_seconds(settings.edge, positions, partitions=settings.partitions, common=common)
+    except (redis.RedisError, MessagesError) as error:
+        return [Check("commands", False, f"the edge does not say what waits: {error}")]
+    oldest = max(behind.values())
+    told = f"the oldest that is not read has waited {oldest:.1f} s" if oldest else "none waits"
+    return [Check("commands", oldest < COMMANDS_LATE_SECONDS, told)]
 
 
 def inside(connection: psycopg.Connection[Any], partitions: int) -> list[Check]:

@@ -1,92 +1,114 @@
-"""Prometheus metrics, on COINS_METRICS_ADDRESS: what stands in the database, read when it is asked for."""
+"""Prometheus metrics: what a process counts is served by itself, on COINS_METRICS_ADDRESS.
+
+The processes of `coins up` share a machine and an address, which only one of them could listen on. So each keeps its counts
+in files of DIR/run/metrics (the multiprocess mode of prometheus_client), and `coins up` itself serves all of them together:
+one address, and no port to be reckoned for each child. Files go by the child's name: one that is started again counts on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import errno
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-import psycopg
 import structlog
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import (
+    CollectorRegistry,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+    values,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.values import MultiProcessValue
 
-from ledger.database import connect
-from ledger.errors import DatabaseUnavailable
 from workers.errors import SettingsInvalid
 from workers.settings import Settings
 
-TIMEOUT_SECONDS = 3
-# A group is a trouble; so many at once are enough to be alerted by.
-GROUPS = 200
-LABELS = ("group", "reason", "type", "exception")
+METRICS_DIR, READY_FILE = "COINS_METRICS_DIR", "COINS_READY_FILE"
+# Of these kinds of files a process has one each. They are written whole before they are mapped: a page of a mapped file for
+# which the disk has no room kills whoever touches it.
+KINDS = ("counter", "histogram", "gauge_max")
+ROOM_BYTES = 1024 * 1024
 
 log = structlog.get_logger(__name__)
 
-_GROUPS = f"""
-SELECT g.id::text, g.reason, coalesce(g.type, ''), coalesce(g.exception, ''), g.count,
-       (SELECT count(*) FROM dead_letter d WHERE d.group_id = g.id AND d.state IN ('waiting', 'failed again'))
-FROM dead_letter_group g
-ORDER BY g.last_at DESC
-LIMIT {GROUPS}"""
-_HOW_MANY = "SELECT count(*) FROM dead_letter_group"
 
+@contextmanager
+def counting(settings: Settings, *standing: Collector) -> Iterator[CollectorRegistry]:
+    """The registry that a process counts in, served while within where there is an address, with what stands elsewhere.
 
-class Ledger(Collector):
-    """Figures of the database: `coins_database_up`, and of dead letters by group."""
-
-    def __init__(self, database_url: str) -> None:
-        self._url = database_url
-
-    def collect(self) -> Iterable[Metric]:
-        up = GaugeMetricFamily("coins_database_up", "Whether the database answers.")
-        try:
-            with connect(self._url, name="metrics", timeout_seconds=TIMEOUT_SECONDS) as connection:
-                connection.execute(f"SET statement_timeout = '{TIMEOUT_SECONDS}s'")
-                found = list(_dead_letters(connection))
-        except (DatabaseUnavailable, psycopg.Error) as error:
-            log.warning("no metrics of the database", why=str(error).strip())
-            up.add_metric((), 0)
-            yield up
-            return
-        up.add_metric((), 1)
-        yield up
-        yield from found
-
-
-def _dead_letters(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[Metric]:
-    waiting = GaugeMetricFamily("coins_dead_letters", "Dead letters that wait for somebody.", labels=LABELS)
-    came = CounterMetricFamily("coins_dead_letters_received", "How often dead letters came.", labels=LABELS)
-    groups = CounterMetricFamily("coins_dead_letter_groups_opened", "Troubles that were new when they came.")
-    for group, reason, type_, exception, count, open_ in connection.execute(_GROUPS):
-        labels = [str(one) for one in (group, reason, type_, exception)]
-        waiting.add_metric(labels, float(str(open_)))
-        came.add_metric(labels, float(str(count)))
-    row = connection.execute(_HOW_MANY).fetchone()
-    groups.add_metric((), float(str(row[0])) if row else 0)
-    yield from (waiting, came, groups)
+    Raises SettingsInvalid for an address that cannot be used.
+    """
+    # When a series began is of no use to anybody here, and is as many series again.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    if directory := os.environ.get(METRICS_DIR):
+        _count_in_files(Path(directory), Path(os.environ.get(READY_FILE, "process")).stem)
+        yield registry
+    elif settings.metrics_address is None:
+        yield registry
+    else:
+        ProcessCollector(registry=registry)
+        with _listening(settings.metrics_address, registry, standing):
+            log.info("metrics", address=settings.metrics_address)
+            yield registry
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[None]:
-    """Within, whoever asks at the address is told. Raises SettingsInvalid for an address that cannot be used."""
-    if settings.metrics_address is None:
-        yield
-        return
-    host, _, port = settings.metrics_address.rpartition(":")
+def served_together(address: str, directory: Path, *standing: Collector) -> Iterator[None]:
+    """Within, what processes count in files of the directory is served, with what stands elsewhere.
+
+    What an earlier run has left there is removed. Raises SettingsInvalid for an address that cannot be used.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in directory.glob("*.db"):
+        left.unlink()
     registry = CollectorRegistry()
-    registry.register(Ledger(settings.database))
+    MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+    with _listening(address, registry, standing):
+        yield
+
+
+@contextmanager
+def _listening(address: str, registry: CollectorRegistry, standing: tuple[Collector, ...]) -> Iterator[None]:
+    for one in standing:
+        registry.register(one)
+    host, _, port = address.rpartition(":")
     try:
+        if not host or not int(port) >= 1:
+            raise ValueError("there is no host, or no port")
         server, thread = start_http_server(int(port), host.strip("[]"), registry)
     except (ValueError, OverflowError, OSError) as error:
         raise SettingsInvalid(
-            f"COINS_METRICS_ADDRESS: {settings.metrics_address!r} cannot be listened on ({error}); "
-            "give HOST:PORT, as in 127.0.0.1:9464"
+            f"COINS_METRICS_ADDRESS: {address!r} cannot be listened on ({error}); give HOST:PORT, as in 127.0.0.1:9464"
         ) from None
-    log.info("metrics", address=settings.metrics_address)
     try:
         yield
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _count_in_files(directory: Path, name: str) -> None:
+    """From here on, metrics that are made keep their values in files under that name."""
+    try:
+        for kind in KINDS:
+            _make_room(directory / f"{kind}_{name}.db")
+    except OSError as error:
+        # Whatever is counted is worth less than what it counts.
+        told = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+        log.warning("what this process counts is not served until it is started again", why=told)
+        return
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    values.ValueClass = MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
+
+
+def _make_room(file: Path) -> None:
+    if not file.exists():
+        (beside := file.with_suffix(".new")).write_bytes(bytes(ROOM_BYTES))
+        beside.replace(file)

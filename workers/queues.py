@@ -22,6 +22,7 @@ from ledger.trust import Producers
 from messages.amqp_wire import drain
 from messages.rabbitmq import close, connect
 from messages.streams import commands_queue, commands_stream, read_routing_key, routing_key
+from workers.lag import moment
 from workers.streams import LONGEST_KEPT_BYTES, LONGEST_SIGNATURE, MAX_BYTES, MAX_DELIVERIES, cut
 from workers.topology import (
     OTHERS,
@@ -178,7 +179,7 @@ class QueueReader:
     # Which queues
 
     def _is_ours(self, queue: str) -> bool:
-        key = _key_of(queue)
+        key = key_of(queue)
         found = read_routing_key(key) if key is not None else None
         return found is not None and found[0] % self.partitions == self.partition
 
@@ -256,6 +257,7 @@ def delivery_of(queue: str, message: Any, producers: Producers | None) -> Delive
         body,
         signature=signature.encode()[:LONGEST_SIGNATURE] if isinstance(signature, str) else None,
         producers=producers,
+        arrived_at=arrived_at(message),
     )
     if len(body) > LONGEST_KEPT_BYTES and made.is_genuine:
         made.body, made.parts = cut(body)
@@ -267,7 +269,16 @@ def _canceled(queue: str, tag: str) -> None:
     raise ConsumerCancelled(f"the queue {queue} was deleted, or its node is gone (consumer {tag})")
 
 
-def _key_of(queue: str) -> str | None:
+def arrived_at(message: Any) -> float | None:
+    """As the server notes it where it is set up to, else as the producer has: in whole seconds, so at the latest."""
+    noted = (message.headers or {}).get("timestamp_in_ms")
+    sent = message.properties.get("timestamp")
+    if isinstance(noted, int):
+        return moment(noted / 1000)
+    return moment(sent + 1) if isinstance(sent, int) else None
+
+
+def key_of(queue: str) -> str | None:
     """The routing key of a commands queue's name: `coins.commands.<partition>[.<producer>]`."""
     beginning, _, rest = queue.partition("coins.commands.")
     partition, _, producer = rest.partition(".")

@@ -14,7 +14,9 @@ import structlog
 
 from ledger.database import connect
 from messages.publisher import check_url
+from workers.counts import RelayCounts
 from workers.leases import NamedLease
+from workers.metrics import counting
 from workers.process import Process
 from workers.publishing import EventsOut, RelayedElsewhere, Superseded, events_out
 from workers.settings import Settings
@@ -34,8 +36,9 @@ _DONE = "DELETE FROM outbox WHERE id = ANY(%b)"
 class Relay:
     """Publishes while it has the lease; waits while somebody else has it."""
 
-    def __init__(self, settings: Settings, process: Process) -> None:
+    def __init__(self, settings: Settings, process: Process, counts: RelayCounts) -> None:
         self._settings = settings
+        self._counts = counts
         self._process = process
         self._lease = NamedLease("relay", process.name)
 
@@ -52,6 +55,7 @@ class Relay:
                 self._relay(connection, events)
                 self._lease.release(connection)
         finally:
+            self._counts.leading.set(False)
             events.close()
 
     def _relay(self, connection: psycopg.Connection[Any], events: EventsOut) -> None:
@@ -64,6 +68,7 @@ class Relay:
                 if taken is not None and taken != epoch:
                     log.info("relaying", epoch=taken)
                 epoch, renewed_at = taken, time.monotonic()
+                self._counts.leading.set(epoch is not None)
                 if epoch is None:
                     events.stand_by()
                     self._process.wait(STANDBY_SECONDS)
@@ -71,7 +76,7 @@ class Relay:
             rows = connection.execute(_NEXT, binary=True, prepare=True).fetchall()
             if rows:
                 try:
-                    events.publish(rows, epoch)
+                    published = events.publish(rows, epoch)
                 except Superseded as superseded:
                     # With the lease in hand we are the newest, whatever a database from before a restore counts.
                     epoch = self._lease.take(connection, at_least=superseded.seen + 1)
@@ -82,6 +87,7 @@ class Relay:
                     self._process.wait(TAKE_SECONDS)
                     continue
                 connection.execute(_DONE, ([row[0] for row in rows],), prepare=True)
+                self._counts.published(published)
             else:
                 # A knock may be lost (a proxy, a restart); the poll behind it is not.
                 for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
@@ -91,7 +97,7 @@ class Relay:
 def run(settings: Settings) -> None:
     """The process `coins relay`."""
     check_url(settings.edge)  # one that is none is no reason to wait
-    with Process("relay", settings.database) as process:
-        relay = Relay(settings, process)
+    with counting(settings) as registry, Process("relay", settings.database) as process:
+        relay = Relay(settings, process, RelayCounts(registry))
         while not process.stopping.is_set():
             process.retrying(relay.serve, what="relaying stopped; what is in the outbox stays there")

@@ -18,6 +18,7 @@ from messages.codec import Part, Unreadable
 from messages.envelope import MAX_MESSAGE_BYTES
 from messages.publisher import connect
 from messages.streams import COMMANDS, commands_stream, read_commands_stream
+from workers.lag import arrived_at
 
 log = structlog.get_logger(__name__)
 
@@ -219,6 +220,7 @@ class StreamReader:
             body or b"",
             signature=signature[:LONGEST_SIGNATURE] if signature is not None else None,
             producers=self.producers,
+            arrived_at=arrived_at(stream.cursor),
         )
         if body is None:
             made.body = b" ".join(itertools.chain.from_iterable(fields.items()))[:KEPT_BYTES]

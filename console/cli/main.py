@@ -65,7 +65,10 @@ def main() -> None:
 
 
 def _end(error: Exception | str, code: int) -> None:
-    typer.echo(f"coins: {error}", err=True)
+    # A process that writes its logs as JSON, which is only known once it has begun to, says this in the same way.
+    logs = sys.modules.get("workers.logs")
+    if logs is None or not logs.last_words(str(error)):
+        typer.echo(f"coins: {error}", err=True)
     sys.exit(code)
 
 

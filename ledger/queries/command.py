@@ -11,6 +11,7 @@ import psycopg
 from ledger.errors import NotFound
 from ledger.queries.conditions import usable
 from ledger.queries.entries import NUMBER
+from messages.tracing import traceparent_in
 
 # Of a batch that was archived elsewhere the message is gone: then there are no deliveries.
 _DECIDED = f"""
@@ -55,7 +56,7 @@ class CommandReport(NamedTuple):
     """Everything that is known under a command's key.
 
     outcome: `applied`, `rejected`, or `undecided` where there are dead letters alone.
-    accounts: their figures as the outcome told them, right after it.
+    accounts: their figures as the outcome told them, right after it. traceparent: of the message, where it is one.
     raw: the message as it came in; `place` says which event of it this was, counted from 0.
     """
 
@@ -68,6 +69,7 @@ class CommandReport(NamedTuple):
     decided_at: datetime | None
     producer: str | None
     actor: str | None
+    traceparent: str | None
     transaction: str | None
     accounts: list[dict[str, Any]]
     stream: str | None
@@ -90,7 +92,7 @@ def command(connection: psycopg.Connection[Any], source: str, id: str) -> Comman
             "look for a misspelt key, and with `coins health` whether a worker runs"
         )
     last = letters[-1]
-    event = _event_of(last.raw, last.place)
+    event = event_of(last.raw, last.place)
     return CommandReport(
         source=source,
         id=id,
@@ -101,6 +103,7 @@ def command(connection: psycopg.Connection[Any], source: str, id: str) -> Comman
         decided_at=None,
         producer=last.producer,
         actor=_member(event, "actor"),
+        traceparent=traceparent_in(event.get("traceparent")),
         transaction=None,
         accounts=[],
         stream=last.stream,
@@ -137,7 +140,7 @@ def _decided(
 ) -> CommandReport:
     lasting = json.loads(outcome)
     message = _message(connection, batch, decided_at, delivery, deliveries)
-    event = _event_of(message.raw, place)
+    event = event_of(message.raw, place)
     return CommandReport(
         source=source,
         id=id,
@@ -149,6 +152,7 @@ def _decided(
         # On the common stream the producer is the source, up to the slash.
         producer=message.producer or source.partition("/")[0],
         actor=_member(event, "actor") or actor,
+        traceparent=traceparent_in(event.get("traceparent")),
         transaction=transaction,
         accounts=lasting["accounts"],
         stream=message.stream,
@@ -186,7 +190,7 @@ def text_of(body: bytes) -> str:
     return body.decode("utf-8", "backslashreplace")
 
 
-def _event_of(raw: str | None, place: int) -> dict[str, Any]:
+def event_of(raw: str | None, place: int) -> dict[str, Any]:
     """The event at that place of the message; empty where there is none to be read."""
     try:
         content = json.loads(raw or "")

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import psycopg
 
 from ledger.errors import NotFound, QueryInvalid
-from ledger.queries.command import text_of
+from ledger.queries.command import event_of, text_of
 from ledger.queries.conditions import Conditions, one_of, usable
 from ledger.queries.page import DEFAULT_LIMIT, Page, checked_limit, number_in
 from messages.codec import command_name
 from messages.commands import COMMANDS
+from messages.tracing import traceparent_in
 
 STATES = ("waiting", "replaying", "resolved", "failed again", "archived")
 # What nobody has dealt with yet.
@@ -109,7 +110,8 @@ class Act(NamedTuple):
 class LetterReport(NamedTuple):
     """A letter with everything that is known of it.
 
-    outcome: what became of its key since: `applied`, `rejected`, or None while it is undecided. run: of the job that is run
+    outcome: what became of its key since: `applied`, `rejected`, or None while it is undecided. traceparent: its event's,
+    where it is one. run: of the job that is run
     again because of it. acts: what people did about it, the first one first. raw: its text, what is no
     text escaped; of a long array the one event, which stood at `place`, counted from 0.
     """
@@ -138,6 +140,7 @@ class LetterReport(NamedTuple):
     outcome_reason: str | None
     decided_at: datetime | None
     run: int | None
+    traceparent: str | None
     raw: str
     acts: list[Act]
 
@@ -243,4 +246,7 @@ def letter(connection: psycopg.Connection[Any], number: int) -> LetterReport:
     *known, reason, decided_at, run, is_decided, raw = row
     outcome = None if not is_decided else "applied" if reason is None else "rejected"
     acts = [Act(*one) for one in connection.execute(_ACTS, (number,))]
-    return LetterReport._make((*known, outcome, reason, decided_at, run, text_of(raw), acts))
+    text = text_of(raw)
+    event = event_of(text, known[LetterReport._fields.index("place")])
+    trace = traceparent_in(event.get("traceparent"))
+    return LetterReport._make((*known, outcome, reason, decided_at, run, trace, text, acts))

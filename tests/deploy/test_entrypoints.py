@@ -38,7 +38,7 @@ OPEN = (
 )
 PRODUCERS_FILE = composing.PRODUCERS["COINS_PRODUCERS_FILE"]
 # Who listens at its address for metrics.
-TELL = ("scheduler",)
+TELL = ("jobs", "relay", "scheduler", "worker", "worker-standby")
 _databases = count(1)
 Starter = Callable[[Container], Box]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
+from ledger.batch import Stage
 from messages.commands import OpenAccount, TopUp
 from messages.publisher import event
 from messages.reasons import Reason
@@ -319,3 +322,40 @@ def test_an_outcome_event_keeps_its_bytes_in_the_ledger(desk: LedgerDesk) -> Non
     said = desk.ask(TopUp(account="acme", amount=5), id="t1")
     (stored,) = desk.one("SELECT outcome FROM command WHERE id = 't1'")
     assert orjson.loads(stored)["transaction"] == said.data.transaction
+
+
+# What is told of a batch
+
+
+def test_a_batch_tells_its_number_what_became_of_it_and_where_its_time_went(desk: LedgerDesk) -> None:
+    desk.do(enterprise())
+    desk.send(keyed(top_up(amount=5), "t1"), keyed(top_up(amount=5), "t1"), keyed(onboarding(price=9), "d1"))
+    handled = desk.handled
+    assert (handled.batch,) == desk.one("SELECT max(id) FROM batch")
+    assert handled.outcomes == {
+        ("TopUp", "applied"): 1,
+        ("TopUp", "duplicate"): 1,
+        ("DebitForDeviceOnboarding", "insufficient_credit"): 1,
+    }
+    assert handled.seconds[Stage.COMMIT] == 0
+    assert all(handled.seconds[stage] > 0 for stage in (Stage.LOAD, Stage.DECIDE, Stage.STORE))
+
+
+def test_at_debug_there_is_a_line_for_each_command_and_otherwise_none(
+    desk: LedgerDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    desk.do(enterprise())
+    with capture_logs() as quiet:
+        desk.ask(top_up(amount=5), id="t1")
+    assert quiet == []
+    with caplog.at_level(logging.DEBUG, "ledger.handle"), capture_logs() as told:
+        desk.send(
+            keyed(top_up(amount=5), "t1"),
+            keyed(onboarding(price=9), "d1", traceparent=f"00-{trace}-b7ad6b7169203331-01"),
+        )
+    line = {"event": "command decided", "log_level": "debug", "source": SOURCE}
+    assert told == [
+        {**line, "id": "t1", "outcome": "duplicate"},
+        {**line, "id": "d1", "outcome": "insufficient_credit", "trace_id": trace},
+    ]

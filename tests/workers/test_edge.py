@@ -13,11 +13,13 @@ from typing import Any
 import dramatiq
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from ledger.handle import handle
 from tests.system.site import Site, until
 from workers.broker import CoinsBroker, command_queue
 from workers.commands import Connections, declare
+from workers.counts import CommandCounts
 from workers.edge import ACTOR, EdgeBatch
 from workers.settings import Settings
 
@@ -126,7 +128,7 @@ def worker(site: Site, failure: Failure | None = None, failing_batches: int = 2)
     connections = Sessions(site.database_url)
     failed: list[str] = []
     if failure is None:
-        declare(broker, connections)
+        declare(broker, connections, CommandCounts(CollectorRegistry()))
     else:
         declare_failing(broker, connections, failure, failing_batches, failed)
     running = dramatiq.Worker(broker, worker_threads=1, worker_timeout=100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from ledger.database import connect
@@ -33,3 +34,21 @@ def test_producers_are_a_check_where_there_is_a_file(site: Site, tmp_path: Path)
     file.write_text('[shop]\nsecrets = ["a secret of sixteen bytes"]\n', encoding="utf-8")
     file.chmod(0o600)
     assert producers(file) == [(True, f"1 in {file}")]
+
+
+def test_commands_that_nobody_reads_are_told_with_their_age(site: Site) -> None:
+    def commands() -> tuple[bool, str]:
+        settings = Settings(database_url=site.database_url, redis_url=site.edge_url, partitions=3)  # type: ignore[arg-type]
+        ((ok, detail),) = [(one.ok, one.detail) for one in examine(settings) if one.name == "commands"]
+        return ok, detail
+
+    assert commands() == (True, "none waits")
+    with site.edge() as client:
+        client.xadd("coins:commands:2:shop", {"event": b"x"}, id=f"{int(time.time() - 30) * 1000}-0")
+        ok, detail = commands()
+        assert ok
+        assert detail.startswith("the oldest that is not read has waited 3")
+        client.xadd("coins:commands:0:shop", {"event": b"x"}, id=f"{int(time.time() - 90) * 1000}-0")
+    ok, detail = commands()
+    assert not ok
+    assert "has waited 9" in detail

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import orjson
 import psycopg
 import structlog
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ledger import dead_letters
 from ledger.batch import Delivery
@@ -29,6 +32,22 @@ DEATHS = 20
 # Where letters of jobs come from, and those of mails.
 JOB_STREAM, MAIL_STREAM = "job:", "mail"
 Job = Callable[[Run], str]
+
+
+class Outcome(StrEnum):
+    """How a run ended for whoever worked on it."""
+
+    DONE = "done"
+    AGAIN = "again"
+    """It is tried again after a pause."""
+    FAILED = "failed"
+    """It was given up, and a dead letter says so."""
+    STOPPED = "stopped"
+    """The process was told to end; it goes on elsewhere."""
+    LOST = "lost"
+    """Somebody else works on it, or will when its lease has run out."""
+
+
 # The runs that threads of this process work on.
 _AT_WORK: set[int] = set()
 
@@ -43,12 +62,13 @@ def perform(
     owner: str,
     stopping: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda _: None,
+    ended: Callable[[Run, Outcome, float], None] = lambda *_: None,
 ) -> bool:
     """Run the job of that row to its end, if it waits for somebody. Whether it was done.
 
     A job that raises is tried again after a pause; five times, then it has failed, and a dead letter says so. An outage is
     waited out however long. Raises psycopg.Error, DatabaseUnavailable where not even that can be written down: then the
-    lease runs out, and somebody else takes over.
+    lease runs out, and somebody else takes over. ended: is told how a run ended here, and after how many seconds.
     """
     with connect_for_jobs(settings.database, name="job") as connection:
         taken = rows.take(connection, id, owner)
@@ -64,40 +84,45 @@ def perform(
             stopping=stopping,
             say=say,
         )
+        # Until the thread's next run every line speaks of this one, dramatiq's own about it as well.
+        clear_contextvars()
+        bind_contextvars(job=taken.job, run=taken.id)
         _AT_WORK.add(id)
+        began, outcome = time.perf_counter(), Outcome.LOST
         try:
-            return _work(jobs, run, taken)
+            outcome = _work(jobs, run, taken)
         finally:
             _AT_WORK.discard(id)
+            ended(run, outcome, time.perf_counter() - began)
+        return outcome is Outcome.DONE
 
 
-def _work(jobs: Mapping[str, Job], run: Run, taken: Taken) -> bool:
+def _work(jobs: Mapping[str, Job], run: Run, taken: Taken) -> Outcome:
     try:
         if taken.tries > DEATHS:
             raise RunFailed(f"{taken.tries - 1} processes have died of it without a word")
         result = jobs[taken.job](run)
     except RunLost as lost:
         log.warning("run lost", job=taken.job, run=taken.id, why=str(lost))
-        return False
+        return Outcome.LOST
     except RunStopped as stopped:
         rows.again(run.connection, taken, stopped, outage=True, pause_seconds=0)
-        return False
+        return Outcome.STOPPED
     except Exception as error:  # noqa: BLE001 - whatever a job raises is written down with its run
-        _failed(run.settings, taken, error)
-        return False
+        return _failed(run.settings, taken, error)
     with run.connection.transaction():
         ours = rows.done(run.connection, taken, result)
         if ours:
             dead_letters.ran_again(run.connection, taken.id, datetime.now(UTC))
     if not ours:
         log.warning("run lost", job=taken.job, run=taken.id, why="somebody else has taken it meanwhile")
-        return False
+        return Outcome.LOST
     level = log.info if run.done or run.refused else log.debug
     level("job done", job=taken.job, run=taken.id, result=result)
-    return True
+    return Outcome.DONE
 
 
-def _failed(settings: Settings, taken: Taken, error: Exception) -> None:
+def _failed(settings: Settings, taken: Taken, error: Exception) -> Outcome:
     """On a session of its own: the job's may be what has failed."""
     with connect_for_jobs(settings.database, name="job") as connection:
         outage = is_outage(error)
@@ -111,12 +136,13 @@ def _failed(settings: Settings, taken: Taken, error: Exception) -> None:
                 exc_info=None if outage else error,
                 why=str(error).strip()[:500],
             )
-            return
+            return Outcome.AGAIN
         log.error("job failed", job=taken.job, run=taken.id, exc_info=error)
         body = orjson.dumps({"job": taken.job, "at": taken.at, "run": taken.id})
         with connection.transaction():
             if rows.failed(connection, taken, error):
                 give_up(connection, body, f"{JOB_STREAM}{taken.job}", str(taken.id), error, datetime.now(UTC))
+    return Outcome.FAILED
 
 
 def give_up(
