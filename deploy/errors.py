@@ -17,6 +17,16 @@ class AlreadyRunning(DeployError):
     exit_code = 3
 
 
+class Moved(DeployError):
+    """The ledger of the directory goes on somewhere else."""
+
+    exit_code = 3
+
+
+class NotMoved(DeployError):
+    """The ledger is not ready to be moved, or the target not to take it; the message says what to do."""
+
+
 class ServerNotStarted(DeployError):
     """PostgreSQL or Valkey cannot be started; the message has the end of its log."""
 

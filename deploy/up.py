@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.embedded import EmbeddedServer, EmbeddedServers, link_address, servers
-from deploy.errors import AlreadyRunning, DeployError, Interrupted, ServerNotStarted
+from deploy.errors import AlreadyRunning, DeployError, Interrupted, Moved, ServerNotStarted
 from deploy.listening import Address, ListeningValkey, address_of, listening_servers
 from deploy.supervisor import Child, Supervisor, end_leftover_children, make_private, say
 from workers.embedded_access import ACCESS_FILE
@@ -32,6 +32,7 @@ from workers.producers import load as load_producers
 from workers.settings import ENDPOINTS_FILE, load, load_with_sources
 
 DEFAULT_DATA = Path(".coins")
+MOVED_FILE = "moved"
 READY_SECONDS = 60.0
 TICK_SECONDS = 0.1
 LONGEST_REVIVAL_SECONDS = 30.0
@@ -128,6 +129,7 @@ def run_in(
     doors: Doors = Doors(),
 ) -> None:
     """As `run`, in a directory that is ours. Raises what ended it, Interrupted if it was asked to stop."""
+    demand_not_moved(data_dir)
     if leftover := end_leftover_children(data_dir):
         say(f"ended {leftover} processes that an earlier run in {data_dir} had left behind")
     embedded = servers_behind(doors, data_dir)
@@ -157,6 +159,16 @@ def run_in(
         edge = f"  edge={doors.address}" if doors.address is not None else ""
         say(f"ready  data={data_dir}  {urls}{edge}  pid={os.getpid()}")
         watch(embedded, supervisor, stopping)
+
+
+def demand_not_moved(data_dir: Path) -> None:
+    """Raises Moved where `coins move` has handed the ledger on: two that go on would be two truths about the same coins."""
+    moved = data_dir / MOVED_FILE
+    if moved.exists():
+        raise Moved(
+            f"the ledger in {data_dir} was {moved.read_text(encoding='utf-8').strip()}. If nothing was sent to it there, "
+            f"remove {moved} and it goes on here"
+        )
 
 
 def servers_behind(doors: Doors, data_dir: Path) -> EmbeddedServers:

@@ -23,6 +23,10 @@ class BatchRaced(LedgerError):
     """Another transaction was faster with the same key or row. Roll back and run the batch again."""
 
 
+class NotCopied(LedgerError):
+    """A ledger cannot be copied into another database, where nothing was changed by it; the message says why."""
+
+
 class NotFound(LedgerError):
     """A reader asked for something that does not exist; the message says what."""
 

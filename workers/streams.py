@@ -184,7 +184,7 @@ class StreamReader:
             first_kept = _following(position)
             if keep_seconds:
                 kept = f"{int((time.time() - keep_seconds) * 1000)}-0"
-                first_kept = min(first_kept, kept, key=_order)
+                first_kept = min(first_kept, kept, key=order_of)
             trim(keys=[name], args=[position, first_kept], client=pipeline)
         for name, answer in zip(positions, pipeline.execute(raise_on_error=False), strict=True):
             if isinstance(answer, redis.ResponseError):  # it is tried again with what comes next
@@ -245,7 +245,7 @@ class StreamReader:
         answers = pipeline.execute(raise_on_error=False)
         for stream, answer in zip(self.streams.values(), answers, strict=True):
             last = _last_id(answer)
-            if last is not None and _order(last) < _order(stream.cursor):
+            if last is not None and order_of(last) < order_of(stream.cursor):
                 stream.cursor = START
         self._scanned_at = time.monotonic()
         # A server with very many keys is not to be kept busy by looking at their names.
@@ -277,7 +277,7 @@ def cut(body: bytes) -> tuple[bytes, list[Part]]:
 
 def _following(position: str) -> str:
     """The least id beyond it; whoever names ids himself may use up all sequence numbers of a millisecond."""
-    milliseconds, sequence = _order(position)
+    milliseconds, sequence = order_of(position)
     if sequence < _LAST_SEQUENCE:
         return f"{milliseconds}-{sequence + 1}"
     return f"{min(milliseconds + 1, _LAST_SEQUENCE)}-{0 if milliseconds < _LAST_SEQUENCE else sequence}"
@@ -291,6 +291,6 @@ def _last_id(answer: Any) -> str | None:
     return found.decode() if isinstance(found, bytes) else found
 
 
-def _order(position: str) -> tuple[int, int]:
+def order_of(position: str) -> tuple[int, int]:
     milliseconds, _, sequence = position.partition("-")
     return int(milliseconds), int(sequence or 0)

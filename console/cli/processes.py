@@ -1,4 +1,4 @@
-"""Verbs that are processes: up, demo, bench, migrate, worker, relay, scheduler."""
+"""Verbs that are processes: up, demo, bench, move, migrate, worker, relay, scheduler."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=None)(up)
     app.command()(demo)
     app.command()(bench)
+    app.command()(move)
     app.command()(migrate)
     worker.command("commands")(worker_commands)
     worker.command("jobs")(worker_jobs)
@@ -95,6 +96,29 @@ def bench(
         *(["--json"] if json else []),
     ]
     _hand_over("deploy.bench", *(names or []), *options)
+
+
+def move(
+    to_database: Annotated[
+        str,
+        typer.Option("--to-database", help="An empty database: postgresql://user@host/name.", metavar="URL"),
+    ],
+    data: DataDir = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look whether it could be done.")] = False,
+) -> None:
+    """Move the embedded ledger to a PostgreSQL server of its own, whole or not at all.
+
+    Stop the producers, let everything be read, stop `coins up`; then this copies every table, compares row by row, verifies
+    the target and says what to set next. Keep a password out of the URL: PGPASSWORD and ~/.pgpass are read.
+
+    Example: coins move --to-database postgresql://coinworks@db.example.com/coinworks
+    """
+    _hand_over(
+        "deploy.move",
+        *_option("--to-database", to_database),
+        *_option("--data", data),
+        *(["--dry-run"] if dry_run else []),
+    )
 
 
 def migrate(

@@ -1,0 +1,87 @@
+"""Whether a system has come to rest: nobody works, everything on the edge is read, everything decided is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import redis
+
+from messages.publisher import connect
+from messages.streams import COMMANDS, read_commands_stream
+from workers.process import GONE_AFTER_SECONDS
+from workers.streams import START, order_of
+
+_LIVE = f"""
+SELECT role, count(*) FROM process
+WHERE seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds' GROUP BY 1 ORDER BY 1"""
+_OUTBOX = "SELECT count(*) FROM outbox"
+_CLAIMED = "SELECT count(*) FROM dead_letter WHERE claimed_until > clock_timestamp()"
+_GO_ON = """
+SELECT 'runs of jobs', count(*) FROM job_run WHERE state IN ('waiting', 'running')
+UNION ALL SELECT 'mails', count(*) FROM mail WHERE state = 'waiting'
+UNION ALL SELECT 'receipts', count(*) FROM receipt_due
+UNION ALL SELECT 'exports', count(*) FROM export WHERE state IN ('requested', 'running')
+UNION ALL SELECT 'renewals', count(*) FROM renewal_attempt WHERE decided_at IS NULL
+UNION ALL SELECT 'replays of dead letters', count(*) FROM dead_replay WHERE state IN ('waiting', 'running')"""
+
+
+def who_works(connection: psycopg.Connection[Any]) -> str | None:
+    """Which processes are alive, in words; None where there are none."""
+    live = [f"{count} {role}" for role, count in connection.execute(_LIVE)]
+    return ", ".join(live) or None
+
+
+def unrest(connection: psycopg.Connection[Any], edge_url: str) -> list[str]:
+    """What is half done, a sentence each, with what to do; empty when the system is at rest.
+
+    Raises redis.RedisError where the edge cannot be read.
+    """
+    found = []
+    if live := who_works(connection):
+        found.append(f"processes are alive ({live}): stop them")
+    if unread := unread_streams(connection, edge_url):
+        found.append(
+            f"commands wait on the edge in {', '.join(unread)}: stop the producers, and let the system run until "
+            "they are read"
+        )
+    if waiting := _count(connection, _OUTBOX):
+        found.append(f"{waiting} rows of the outbox are not told yet: let the relay run until they are")
+    if claimed := _count(connection, _CLAIMED):
+        found.append(f"{claimed} dead letters are being sent anew by hand: wait a minute")
+    return found
+
+
+def unread_streams(connection: psycopg.Connection[Any], edge_url: str) -> list[str]:
+    """Streams of commands with something beyond the ledger's position."""
+    positions: dict[str, str] = dict(connection.execute("SELECT stream, position FROM position").fetchall())
+    client = connect(edge_url)
+    try:
+        found = []
+        for key in client.scan_iter(match=f"{COMMANDS}*", count=1_000, _type="stream"):
+            name = key.decode("utf-8", "replace")
+            if read_commands_stream(name) is not None and _goes_beyond(
+                client, name, positions.get(name, START)
+            ):
+                found.append(name)
+        return sorted(found)
+    finally:
+        client.close()
+
+
+def what_goes_on(connection: psycopg.Connection[Any]) -> list[str]:
+    """What is not done yet and goes on wherever the ledger does, because it is written down there."""
+    return [f"{count:,} {what}" for what, count in connection.execute(_GO_ON) if count]
+
+
+def _goes_beyond(client: redis.Redis, name: str, position: str) -> bool:
+    last: Any = client.xrevrange(name, count=1)
+    # A stream that ends before the position has begun again: it is read from its start (StreamReader).
+    return bool(last) and order_of(last[0][0].decode()) != order_of(position)
+
+
+def _count(connection: psycopg.Connection[Any], statement: str) -> int:
+    row = connection.execute(statement).fetchone()
+    assert row is not None
+    found: int = row[0]
+    return found
