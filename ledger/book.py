@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from itertools import count
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 from ledger.model import (
@@ -124,6 +124,10 @@ class Book:
 
     def next_account_key(self) -> int:
         return next(self._account_keys)
+
+    def number_next(self, keys: Iterable[int]) -> None:
+        """The next transactions get these keys, those after them go on as before."""
+        self._transaction_keys = chain(keys, self._transaction_keys)
 
     # Loading
 

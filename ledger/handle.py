@@ -285,6 +285,7 @@ class Work:
             item.body = outcome.stored(decision.reason, decision.message, None)
             return None
         try:
+            self.about_to_apply(item, decision, book)
             posted = book.apply(decision, Origin(event.source, event.id, event.actor), self.now)
             number = None
             if posted is not None:
@@ -295,6 +296,9 @@ class Work:
         except Exception as error:
             raise _Void(item, error) from error
         return None
+
+    def about_to_apply(self, item: Item, decision: Applied, book: Book) -> None:
+        """For those who know by which number it went before (`retelling.py`)."""
 
     def _undo(self, items: list[Item]) -> None:
         self.connection.execute("ROLLBACK TO SAVEPOINT chunk")

@@ -57,6 +57,10 @@ class Answers:
         self._moment = int(now.timestamp() * 1_000_000)
         self._time = time_text(now).encode()
 
+    def id_of(self, slot: int) -> str:
+        """The id of the outcome in that slot."""
+        return f"{self._batch}-{slot}-{self._moment:x}"
+
     def event(
         self,
         slot: int,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,6 +150,12 @@ class StreamReader:
         read = sum(len(entries) for _, entries in found)
         self._average_bytes = max(1.0, 0.1 * self._average_bytes + 0.9 * self._size / read)
         return deliveries
+
+    def rest_of(self, name: str) -> Iterator[Delivery]:
+        """Everything of one stream beyond its cursor, in its order, read as it is asked for."""
+        stream, client = self.streams[name], self._connected()
+        while entries := client.xrange(name, f"({stream.cursor}", count=MAX_DELIVERIES):
+            yield from self._deliveries(stream, entries)
 
     def _read_streams(self, budget: int, block_milliseconds: int | None) -> Any:
         return self._connected().execute_command(  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from console.cli import dead, jobs, processes, producers, sending, system
+from console.cli import dead, jobs, processes, producers, safekeeping, sending, system
 from console.cli.reads import READS
 from ledger.errors import DatabaseUnavailable, LedgerError, QueryInvalid, SchemaOutdated
 from messages.errors import EdgeUnavailable, EventInvalid, MessagesError
@@ -28,7 +28,7 @@ app = typer.Typer(
     'parent=platform kind=enterprise name="Acme"`.',
 )
 
-for module in (processes, sending, system, jobs, dead, producers):
+for module in (processes, sending, system, jobs, dead, producers, safekeeping):
     module.register(app)
 for verb, read in READS.items():
     app.command(verb)(read)

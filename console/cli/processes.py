@@ -1,4 +1,4 @@
-"""Verbs that are processes: up, demo, bench, move, migrate, worker, relay, scheduler."""
+"""Verbs that are processes: up, demo, bench, migrate, worker, relay, scheduler."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=None)(up)
     app.command()(demo)
     app.command()(bench)
-    app.command()(move)
     app.command()(migrate)
     worker.command("commands")(worker_commands)
     worker.command("jobs")(worker_jobs)
@@ -49,7 +48,7 @@ def up(
 
     Example: coins up --data /var/tmp/coins
     """
-    _hand_over("deploy.up", *_option("--data", data), *_option("--listen", listen))
+    hand_over("deploy.up", *option("--data", data), *option("--listen", listen))
 
 
 def demo(
@@ -71,8 +70,8 @@ def demo(
     A day of three enterprises: recharges, transfers, onboardings, renewals, repeated and broken messages, and a worker
     that is killed in the middle; then three months of billing by a clock of their own. Exits 0 only if everything adds up.
     """
-    _hand_over(
-        "deploy.demo", *_option("--data", data), *(["--keep"] if keep else []), *_option("--files", files)
+    hand_over(
+        "deploy.demo", *option("--data", data), *(["--keep"] if keep else []), *option("--files", files)
     )
 
 
@@ -90,35 +89,12 @@ def bench(
     Example: coins bench singles copy_limit pgbench
     """
     options = [
-        *_option("--commands", commands),
-        *_option("--rows", rows),
-        *_option("--profile", profile),
+        *option("--commands", commands),
+        *option("--rows", rows),
+        *option("--profile", profile),
         *(["--json"] if json else []),
     ]
-    _hand_over("deploy.bench", *(names or []), *options)
-
-
-def move(
-    to_database: Annotated[
-        str,
-        typer.Option("--to-database", help="An empty database: postgresql://user@host/name.", metavar="URL"),
-    ],
-    data: DataDir = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look whether it could be done.")] = False,
-) -> None:
-    """Move the embedded ledger to a PostgreSQL server of its own, whole or not at all.
-
-    Stop the producers, let everything be read, stop `coins up`; then this copies every table, compares row by row, verifies
-    the target and says what to set next. Keep a password out of the URL: PGPASSWORD and ~/.pgpass are read.
-
-    Example: coins move --to-database postgresql://coinworks@db.example.com/coinworks
-    """
-    _hand_over(
-        "deploy.move",
-        *_option("--to-database", to_database),
-        *_option("--data", data),
-        *(["--dry-run"] if dry_run else []),
-    )
+    hand_over("deploy.bench", *(names or []), *options)
 
 
 def migrate(
@@ -194,11 +170,12 @@ def scheduler(data: DataDir = None) -> None:
     run(settings)
 
 
-def _option(name: str, value: object) -> list[str]:
+def option(name: str, value: object) -> list[str]:
+    """An option for another program, where it is given."""
     return [] if value is None else [name, str(value)]
 
 
-def _hand_over(module: str, *arguments: str) -> None:
+def hand_over(module: str, *arguments: str) -> None:
     """Become another program: what starts everything is above everything, and imported by nothing."""
     import importlib.util
 

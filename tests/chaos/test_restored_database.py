@@ -1,9 +1,14 @@
-"""A database restored from a backup: the edge still has what came after it (COINS_COMMANDS_KEEP), and it is read again."""
+"""A database restored from a backup: the edge still has what came after it (COINS_COMMANDS_KEEP), and it is read again.
+
+`coins restored`, before anything is started, decides again as was told; without it the workers decide anew.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -79,3 +84,65 @@ def test_no_event_id_is_used_again_for_something_else(restored: tuple[Site, List
     until(lambda: any(b'"causationid":"new"' in one.raw for one in list(listener.heard)), 15, backup.logs)
     mixed = {id_: bodies for id_, bodies in listener.by_event().items() if len(bodies) > 1}
     assert mixed == {}
+
+
+def outcomes_of(listener: Listener) -> dict[str, tuple[str | None, str | None]]:
+    """What was told first of each command: the reason, and the number of its transaction."""
+    found: dict[str, tuple[str | None, str | None]] = {}
+    for one in list(listener.heard):
+        found.setdefault(one.answer.id, (one.answer.reason, one.data["transaction"]))
+    return found
+
+
+def stored(site: Site) -> dict[str, tuple[str | None, str | None]]:
+    rows = site.rows("SELECT id, reason, outcome::json ->> 'transaction' FROM command")
+    return {id_: (reason, number) for id_, reason, number in rows}
+
+
+def test_what_was_told_is_decided_again_under_the_same_numbers(
+    site: Site, restored: tuple[Site, Listener]
+) -> None:
+    """By the clock of then: what has expired since is applied, and its event is the one that was sent."""
+    backup, listener = restored
+    expires_at = datetime.now(UTC) + timedelta(seconds=4)
+    body = json.loads(event("till", "expiring", "TopUp", account="till", amount=1))
+    send(site, "till", 0, json.dumps({**body, "expirytime": expires_at.isoformat()}).encode())
+    run_up_to(site, listener, BEFORE + AFTER + 2)
+    told = outcomes_of(listener)
+    assert told["expiring"][0] is None
+    until(lambda: datetime.now(UTC) > expires_at, 5)
+    done = backup.coins("restored", "--json", COMMANDS_KEEP=3_600)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["told"], said["messages"], said["differences"]) == (AFTER + 1, AFTER + 1, [])
+    assert said["as_told"] == said["batches"]
+    assert stored(backup) == told
+    demand_sound_books(backup)
+    again = backup.coins("restored", "--json", COMMANDS_KEEP=3_600)
+    assert json.loads(again.stdout)["messages"] == 0
+    heard = len(listener.heard)
+    backup.start_all(WORKER, RELAY)
+    refused = backup.coins("restored")
+    assert refused.returncode == 3
+    assert "processes are alive (1 relay, 1 worker)" in refused.stderr
+    until(lambda: len(listener.heard) > heard + AFTER, 15, backup.logs)
+    assert {id_: bodies for id_, bodies in listener.by_event().items() if len(bodies) > 1} == {}
+    send(backup, "till", 0, event("till", "new", "TopUp", account="till", amount=1))
+    until(lambda: "new" in stored(backup), 15, backup.logs)
+    assert stored(backup)["new"][1] not in {number for _, number in told.values()}
+
+
+def test_what_was_told_and_cannot_be_read_again_is_listed(restored: tuple[Site, Listener]) -> None:
+    """COINS_COMMANDS_KEEP was too short: nobody else gets their numbers, and somebody is to know."""
+    backup, listener = restored
+    told = outcomes_of(listener)
+    with backup.edge() as edge:
+        edge.xtrim("coins:commands:0:till", maxlen=10, approximate=False)
+    done = backup.coins("restored", "--json", COMMANDS_KEEP=3_600)
+    assert done.returncode == 5, done.stderr
+    differing = {one["id"]: one["now"] for one in json.loads(done.stdout)["differences"]}
+    assert differing == {f"{number}": None for number in range(BEFORE, BEFORE + AFTER - 10)}
+    assert {id_: one for id_, one in told.items() if id_ not in differing} == stored(backup)
+    assert backup.value("SELECT nextval('transaction_key')") > max(
+        int(number.rpartition("-")[2]) for _, number in told.values() if number
+    )

@@ -17,8 +17,9 @@ import pytest
 import redis
 import sqlalchemy
 
-from deploy.embedded import EmbeddedServers, runnable_programs, servers, short_address
+from deploy.embedded import EmbeddedServers, servers, short_address
 from deploy.errors import Interrupted, ServerNotRunning, ServerNotStarted
+from deploy.programs import runnable_programs
 
 OWNER_THAT_LEAVES = """
 import json, sys

@@ -1,0 +1,159 @@
+"""Batches are decided once more as they were told: what came after the moment to which a database was restored.
+
+Producers and people have acted on those outcomes. So a batch is put together as it was, decided by the clock of then, and
+its transactions get the numbers that were told; where all of it comes out as it did, its events have the same ids, too.
+Where something comes out otherwise, nothing of it goes by an id or a number that was told of something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from ledger.batch import Batch, Item
+from ledger.book import Book
+from ledger.fence import Claim, claim
+from ledger.handle import Work
+from ledger.model import Applied
+
+Key = tuple[str, str]
+
+_TAKEN = "SELECT id FROM transaction WHERE id = ANY(%b::int8[])"
+_BEYOND = "SELECT setval(%s::text::regclass, greatest((SELECT last_value FROM pg_sequences WHERE sequencename = %s), %s))"
+_LAST = "SELECT coalesce(last_value, 0) FROM pg_sequences WHERE sequencename = %s"
+_DECIDED = """
+SELECT u.source, u.id, c.source IS NOT NULL, c.reason, c.transaction
+FROM unnest(%s::text[], %s::text[]) AS u(source, id)
+LEFT JOIN command c ON c.source = u.source AND c.id = u.id"""
+
+
+class Told(NamedTuple):
+    """What a producer was told of a command when it was decided."""
+
+    reason: str | None
+    transaction: int | None
+
+
+class Difference(NamedTuple):
+    """A command of which something else was told than the ledger says; `now` is None where it says nothing."""
+
+    source: str
+    id: str
+    told: str
+    now: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was told of batches that the ledger does not have. `events`: what each outcome event looked like, by its id."""
+
+    told: Mapping[Key, Told]
+    events: Mapping[str, bytes]
+    numbers: Collection[int]
+
+
+def digest(event: bytes) -> bytes:
+    """By which two events of the same id are compared."""
+    return hashlib.blake2b(event, digest_size=16).digest()
+
+
+def decide_again(
+    connection: psycopg.Connection[Any], batch: Batch, number: int, at: datetime, history: History
+) -> bool:
+    """Decide a batch that was `number`, at the moment it was decided, and commit. Whether all of it came out as told.
+
+    Raises what `handle` raises; then nothing is done.
+    """
+    for numbered in (number, None):
+        claimed = claim(connection, batch)
+        if numbered is not None:
+            claimed = claimed._replace(batch=numbered)
+        work = _Retold(connection, batch, claimed, at, history)
+        work.sort_out()
+        work.decide_all(work.items)
+        work.write()
+        as_told = work.is_as_told()
+        if as_told or numbered is None:
+            connection.commit()
+            return as_told
+        connection.rollback()
+    raise AssertionError("the second attempt is final")
+
+
+def leave_out(connection: psycopg.Connection[Any], *, transaction: int, batch: int) -> None:
+    """New transactions and batches get numbers beyond these."""
+    for sequence, last in (("transaction_key", transaction), ("batch_key", batch)):
+        connection.execute(_BEYOND, (sequence, sequence, last))
+
+
+def last_number(connection: psycopg.Connection[Any], sequence: str) -> int:
+    row = connection.execute(_LAST, (sequence,)).fetchone()
+    assert row is not None
+    found: int = row[0]
+    return found
+
+
+def differences(connection: psycopg.Connection[Any], told: Mapping[Key, Told]) -> list[Difference]:
+    """Which of these commands the ledger has otherwise, or not at all."""
+    found = []
+    sources, ids = [source for source, _ in told], [id_ for _, id_ in told]
+    for source, id_, decided, reason, transaction in connection.execute(_DECIDED, (sources, ids)):
+        said = told[source, id_]
+        if not decided or (said.reason, said.transaction) != (reason, transaction):
+            now = _in_words(reason, transaction) if decided else None
+            found.append(Difference(source, id_, _in_words(said.reason, said.transaction), now))
+    return found
+
+
+def _in_words(reason: str | None, transaction: int | None) -> str:
+    if reason is not None:
+        return f"rejected {reason}"
+    return "applied" if transaction is None else f"applied as transaction {transaction}"
+
+
+class _Retold(Work):
+    """A batch whose outcomes are known. Numbers that were told are given again, to the commands of which they were told."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        batch: Batch,
+        claimed: Claim,
+        now: datetime,
+        history: History,
+    ) -> None:
+        super().__init__(connection, batch, claimed, now)
+        self._history = history
+        self._taken: set[int] = set()
+
+    def sort_out(self) -> None:
+        super().sort_out()
+        told = [
+            one.transaction for item in self.items if (one := self._history.told.get(item.key)) is not None
+        ]
+        numbers = [one for one in told if one is not None]
+        wanted = [*numbers, *(one - 1 for one in numbers)]
+        self._taken = {one for (one,) in self.connection.execute(_TAKEN, (wanted,))} if wanted else set()
+
+    def about_to_apply(self, item: Item, decision: Applied, book: Book) -> None:
+        told = self._history.told.get(item.key)
+        number = told.transaction if told is not None else None
+        if number is None or decision.transaction is None or number in self._taken:
+            return
+        if decision.recharge is None:
+            book.number_next([number])
+        elif number - 1 not in self._taken and number - 1 not in self._history.numbers:
+            # Nobody was told the recharge's own: it was the one before.
+            book.number_next([number - 1, number])
+
+    def is_as_told(self) -> bool:
+        """Whether no event of this batch has the id of one that says something else."""
+        return all(
+            self._history.events.get(self.answers.id_of(slot)) in (None, digest(event))
+            for slot, (_, _, event) in self.events.items()
+        )
