@@ -50,7 +50,11 @@ def _migrate(connection: Connection, partitions: int) -> list[str]:
         connection.commit()
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        script = ScriptDirectory.from_config(config)
+        # What only a newer version knows is left as it is: whoever goes back to this one goes on with it.
+        newer = before is not None and before not in {one.revision for one in script.walk_revisions()}
+        if not newer:
+            command.upgrade(config, "head")
         connection.commit()
         create_months(connection, datetime.now(UTC))
         connection.execute(
@@ -58,7 +62,8 @@ def _migrate(connection: Connection, partitions: int) -> list[str]:
             {"last": partitions - 1},
         )
         connection.commit()
-        script = ScriptDirectory.from_config(config)
+        if newer:
+            return []
         applied = [one.revision for one in script.iterate_revisions("head", before or "base")]
         return applied[::-1]
     finally:

@@ -94,8 +94,8 @@ class Retold:
         """For the person who restores."""
         if not self.told:
             yield (
-                f"the edge remembers no outcome that the ledger does not have; new transactions are numbered beyond {self.beyond:,}. "
-                "What producers sent later, and the edge does not have, they send again: keys decide"
+                "the edge remembers no outcome that the ledger does not have; new transactions are numbered beyond "
+                f"{self.beyond:,}. What producers sent later, and the edge does not have, they send again: keys decide"
             )
             return
         yield (

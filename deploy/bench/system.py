@@ -108,17 +108,22 @@ class Bench:
 
     def cpu_meter(self) -> CpuMeter:
         """Counts the processor time of every part of the system from now on."""
-        parts = {"postgres": [self.embedded.postgres.pid], "valkey": [self.embedded.valkey.pid]}
-        for child in self._children:
-            parts.setdefault(_role(child), []).append(self.supervisor.pid(child.name))
+        parts: dict[str, list[int]] = {}
+        for name, pid in self.processes().items():
+            parts.setdefault(_role(name), []).append(pid)
         return CpuMeter(parts)
+
+    def processes(self) -> dict[str, int]:
+        """The process ids of everything that runs, by name."""
+        running = {child.name: self.supervisor.pid(child.name) for child in self._children}
+        return {"postgres": self.embedded.postgres.pid, "valkey": self.embedded.valkey.pid, **running}
 
     def close(self) -> None:
         if self._system is not None:
             self._system.close()
 
     def _profiled(self, child: Child) -> Child:
-        role = _role(child)
+        role = _role(child.name)
         if self.profile is None or role not in SAMPLED:
             return child
         command = (
@@ -132,8 +137,8 @@ class Bench:
         return Child(child.name, command, child.environment)
 
 
-def _role(child: Child) -> str:
-    return child.name.removeprefix("rabbitmq-").rstrip("-0123456789")
+def _role(name: str) -> str:
+    return name.removeprefix("rabbitmq-").rstrip("-0123456789")
 
 
 class System:

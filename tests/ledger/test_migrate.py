@@ -134,6 +134,17 @@ def test_migrations_ship_with_the_package() -> None:
     assert _versions == "ledger.migrations.versions"
 
 
+def test_a_revision_of_a_newer_version_is_left_as_it_is(empty_database_url: str) -> None:
+    """Whoever goes back to this version runs its migrations, too."""
+    migrate(empty_database_url)
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        assert migrate(empty_database_url, partitions=3) == []
+        check_schema(connection)
+    assert rows(empty_database_url, "SELECT version_num FROM alembic_version") == [("9999",)]
+    assert rows(empty_database_url, "SELECT count(*) FROM partition") == [(3,)]
+
+
 LETTER = """
 INSERT INTO dead_letter (group_id, digest, place, raw, why, count, first_at, last_at)
 VALUES (1, %(digest)s, %(place)s, %(raw)s, 'old', 1, now(), now())"""
