@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
+import redis
 from pydantic import SecretStr
 
 from deploy.backup import DATABASE_DIR, FILES_DIR, verify_backup
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     except DeployError as error:
         say(f"coins restore: {error}")
         return error.exit_code
-    except (WorkersError, LedgerError, psycopg.Error, OSError) as error:
+    except (WorkersError, LedgerError, psycopg.Error, redis.RedisError, OSError) as error:
         say(f"coins restore: {error}")
         return FAILED
 

@@ -39,6 +39,7 @@ from ledger.retelling import (
 from ledger.schema import check_schema
 from messages.codec import Decoded, Invalid
 from messages.events import EventType
+from messages.publisher import RABBITMQ
 from messages.publisher import connect as connect_edge
 from messages.reasons import Reason
 from messages.streams import EVENTS, read_commands_stream
@@ -63,7 +64,7 @@ LEASE_SECONDS = 10.0
 NO_DECISION = (Reason.IDEMPOTENCY_CONFLICT, Reason.INVALID_MESSAGE)
 OUTCOMES = (EventType.APPLIED.encode(), EventType.REJECTED.encode())
 
-_BATCHES = "SELECT id FROM batch WHERE received_at >= %s"
+_BATCHES = "SELECT id, received_at FROM batch WHERE received_at >= %s"
 _LAST_BATCH = "SELECT id, received_at FROM batch ORDER BY id DESC LIMIT 1"
 
 
@@ -75,7 +76,8 @@ class _Place(NamedTuple):
     at: datetime
 
 
-Answers = dict[Key, deque[_Place]]
+class Answers(dict[Key, deque[_Place]]):
+    """Every answer to each key, in the order in which they were given."""
 
 
 @dataclass(slots=True)
@@ -118,32 +120,38 @@ def retell(
 ) -> Retold:
     """Decide again what was told, and compare. It may be broken off and run again.
 
-    Raises NotReady while processes of the system are alive, or where the edge cannot be read this way.
+    RabbitMQ is not asked what it remembers: there only numbers are left out, and the workers decide anew.
+
+    Raises NotReady while processes of the system are alive, or where a server cannot be read.
     """
-    if not settings.edge.startswith(("redis", "unix")):
-        raise NotReady(
-            "only an edge on Redis or Valkey remembers what was told; see deploy/runbook.md, Back-up and restore"
-        )
-    client = connect_edge(settings.edge, timeout_seconds=30.0)
-    try:
-        with connect(settings.database, name="restored") as looking:
-            check_schema(looking)
-            demand_restored(looking)
-            row = looking.execute(_LAST_BATCH).fetchone()
-            last_batch, since = row if row is not None else (0, None)
+    with connect(settings.database, name="restored") as looking:
+        check_schema(looking)
+        demand_restored(looking)
+        row = looking.execute(_LAST_BATCH).fetchone()
+        last_batch, since = row if row is not None else (0, None)
+        begin = since - MARGIN if since is not None else None
+        history, answers = History({}, {}, ()), Answers()
+        if not settings.edge.startswith(RABBITMQ):
             progress("reading what was told")
-            begin = since - MARGIN if since is not None else None
-            known = {one for (one,) in looking.execute(_BATCHES, (begin,))} if begin is not None else set()
-            history, answers = told_since(client, begin, known)
-            beyond = _leave_out(looking, history, answers, last_batch, skip)
-            result = Retold(since, len(history.told), beyond)
+            known = set(looking.execute(_BATCHES, (begin,)).fetchall()) if begin is not None else set()
+            history, answers = _read(settings, begin, known)
+        result = Retold(since, len(history.told), _leave_out(looking, history, answers, last_batch, skip))
+        if history.told:
             progress(
-                f"{len(history.told):,} outcomes were told since; deciding again what the ledger does not have"
+                f"{len(history.told):,} outcomes were told that the ledger does not have; deciding again"
             )
             _again(settings, looking, history, answers, result)
             progress("comparing")
             result.differences = list(_compare(looking, history.told))
-            return result
+        return result
+
+
+def _read(
+    settings: Settings, since: datetime | None, known: Collection[tuple[int, datetime]]
+) -> tuple[History, Answers]:
+    client = connect_edge(settings.edge, timeout_seconds=30.0)
+    try:
+        return told_since(client, since, known)
     except redis.RedisError as error:
         raise NotReady(f"the edge cannot be read: {error}") from error
     finally:
@@ -164,7 +172,7 @@ def demand_restored(connection: psycopg.Connection[Any]) -> None:
 
 
 def told_since(
-    client: redis.Redis, since: datetime | None, known: Collection[int] = ()
+    client: redis.Redis, since: datetime | None, known: Collection[tuple[int, datetime]] = ()
 ) -> tuple[History, Answers]:
     """What was told since of batches that are not known; of a command that was answered often, also each of its answers."""
     told: dict[Key, Told] = {}
@@ -180,13 +188,15 @@ def told_since(
             if number is not None:
                 numbers.add(number)
             batch, slot, _ = event["id"].split("-")
-            if int(batch) in known:
+            at = datetime.fromisoformat(event["time"])
+            if (int(batch), at) in known:
                 continue
             events[event["id"]] = digest(raw)
-            answers[key].add(_Place(int(batch), int(slot), datetime.fromisoformat(event["time"])))
+            answers[key].add(_Place(int(batch), int(slot), at))
             if not data["duplicate"] and data["reason"] not in NO_DECISION:
                 told.setdefault(key, Told(data["reason"], number))
-    return History(told, events, numbers), {key: deque(sorted(places)) for key, places in answers.items()}
+    in_order = Answers((key, deque(sorted(places))) for key, places in answers.items())
+    return History(told, events, numbers), in_order
 
 
 def _outcomes(client: Any, stream: bytes, since: datetime | None) -> Iterator[bytes]:
@@ -202,7 +212,7 @@ def _leave_out(
     """No new transaction gets a number that was told of another one."""
     beyond = max(history.numbers, default=0) + UNTOLD_NUMBERS
     if beyond <= (last := last_number(connection, "transaction_key")) + UNTOLD_NUMBERS:
-        beyond = last + (skip if not history.told else UNTOLD_NUMBERS)
+        beyond = last + (skip if not history.numbers else UNTOLD_NUMBERS)
     last_told = max((place.batch for places in answers.values() for place in places), default=0)
     leave_out(connection, transaction=beyond, batch=max(last_told, last_batch) + UNTOLD_NUMBERS)
     return beyond
