@@ -23,6 +23,12 @@ class Moved(DeployError):
     exit_code = 3
 
 
+class HalfRestored(DeployError):
+    """A restore was broken off; nobody is to work on what there is."""
+
+    exit_code = 3
+
+
 class NotMoved(DeployError):
     """The ledger is not ready to be moved, or the target not to take it; the message says what to do."""
 

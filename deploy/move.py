@@ -19,8 +19,16 @@ import redis
 
 from deploy.embedded import EmbeddedServers, servers
 from deploy.errors import DeployError, NotMoved
+from deploy.interruption import interruptible, running
 from deploy.supervisor import end_leftover_children, say
-from deploy.up import DEFAULT_DATA, MOVED_FILE, asked_to_stop, demand_not_moved, exclusive, without_password
+from deploy.up import (
+    DEFAULT_DATA,
+    MOVED_FILE,
+    demand_not_half_restored,
+    demand_not_moved,
+    exclusive,
+    without_password,
+)
 from ledger.copying import Copied, copy, count_rows, is_fresh
 from ledger.database import connect
 from ledger.errors import DatabaseUnavailable, LedgerError, SchemaOutdated
@@ -30,7 +38,7 @@ from ledger.verify import verify
 from workers.producers import PRODUCERS_FILE
 from workers.quiet import unrest, what_goes_on
 
-FAILED, WRONG_USAGE, NOT_READY, DIFFERENT = 1, 2, 3, 5
+FAILED, WRONG_USAGE, NOT_READY, DIFFERENT, INTERRUPTED = 1, 2, 3, 5, 130
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,11 +54,16 @@ def main(arguments: Sequence[str]) -> int:
         say(f"coins move: there is no embedded system in {data_dir}")
         return WRONG_USAGE
     try:
-        with asked_to_stop(), exclusive(data_dir):
+        with interruptible(), exclusive(data_dir):
             demand_not_moved(data_dir)
+            demand_not_half_restored(data_dir)
             end_leftover_children(data_dir)
-            with servers(data_dir) as embedded:
+            embedded = servers(data_dir)
+            with running(embedded):
                 return move(embedded, options.to_database, dry_run=options.dry_run)
+    except KeyboardInterrupt:
+        say("coins move: interrupted; the target is as it was, but for the schema")
+        return INTERRUPTED
     except DeployError as error:
         say(f"coins move: {error}")
         return error.exit_code

@@ -23,8 +23,9 @@ from pydantic import SecretStr
 from deploy.backup import DATABASE_DIR, FILES_DIR, verify_backup
 from deploy.embedded import EmbeddedPostgres, EmbeddedServers, servers
 from deploy.errors import DeployError, NotBackedUp
+from deploy.interruption import interruptible, running
 from deploy.supervisor import end_leftover_children, end_leftover_server, make_private, say
-from deploy.up import DEFAULT_DATA, asked_to_stop, demand_not_moved, doors_of, exclusive
+from deploy.up import DEFAULT_DATA, RESTORING_FILE, demand_not_moved, doors_of, exclusive
 from ledger.database import connect
 from ledger.errors import DatabaseUnavailable, LedgerError, SchemaOutdated
 from ledger.migrate import migrate
@@ -35,7 +36,7 @@ from workers.producers import PRODUCERS_FILE
 from workers.retelling import SKIP, retell
 from workers.settings import Settings
 
-FAILED, WRONG_USAGE, NOT_READY, DIFFERENT = 1, 2, 3, 5
+FAILED, WRONG_USAGE, NOT_READY, DIFFERENT, INTERRUPTED = 1, 2, 3, 5, 130
 LONGEST_RECOVERY_SECONDS = 86_400.0
 RECOVERY = """
 # Written by `coins restore`.
@@ -66,11 +67,14 @@ def main(arguments: Sequence[str]) -> int:
             )
         data_dir: Path = options.data.resolve()
         make_private(data_dir)
-        with asked_to_stop(), exclusive(data_dir):
+        with interruptible(), exclusive(data_dir):
             demand_not_moved(data_dir)
             end_leftover_children(data_dir)
             put_in_place(options.backup.resolve(), data_dir, options.wal, moment)
             return bring_up(data_dir, skip=options.skip)
+    except KeyboardInterrupt:
+        say("coins restore: interrupted; run it again")
+        return INTERRUPTED
     except SettingsInvalid as error:
         say(f"coins restore: {error}")
         return WRONG_USAGE
@@ -117,6 +121,7 @@ def put_in_place(backup: Path, data_dir: Path, wal: Path | None, moment: datetim
     if wal is not None:
         recover(fresh, wal.resolve(), moment)
     postgres.adopt(fresh)
+    (data_dir / RESTORING_FILE).touch()
     if postgres.home.exists():
         aside = postgres.home.with_name(f"postgres.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         postgres.home.rename(aside)
@@ -144,7 +149,7 @@ def bring_up(data_dir: Path, *, skip: int) -> int:
     doors = doors_of(data_dir, None)
     embedded = servers(data_dir)
     embedded.postgres.start_seconds = LONGEST_RECOVERY_SECONDS
-    with embedded:
+    with running(embedded):
         say("the database is there again")
         forget_recovery(embedded)
         migrate(embedded.postgres.url, partitions=doors.partitions)
@@ -158,6 +163,7 @@ def bring_up(data_dir: Path, *, skip: int) -> int:
         )
         configure(settings.log_format)
         result = retell(settings, skip=skip, progress=say)
+        (data_dir / RESTORING_FILE).unlink()
         for line in result.told_in_words():
             say(line)
         say("verifying")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.embedded import EmbeddedServer, EmbeddedServers, link_address, servers
-from deploy.errors import AlreadyRunning, DeployError, Interrupted, Moved, ServerNotStarted
+from deploy.errors import AlreadyRunning, DeployError, HalfRestored, Interrupted, Moved, ServerNotStarted
 from deploy.listening import Address, ListeningValkey, address_of, listening_servers
 from deploy.supervisor import Child, Supervisor, end_leftover_children, make_private, say
 from workers.embedded_access import ACCESS_FILE
@@ -33,6 +33,7 @@ from workers.settings import ENDPOINTS_FILE, load, load_with_sources
 
 DEFAULT_DATA = Path(".coins")
 MOVED_FILE = "moved"
+RESTORING_FILE = "restoring"
 READY_SECONDS = 60.0
 TICK_SECONDS = 0.1
 LONGEST_REVIVAL_SECONDS = 30.0
@@ -130,6 +131,7 @@ def run_in(
 ) -> None:
     """As `run`, in a directory that is ours. Raises what ended it, Interrupted if it was asked to stop."""
     demand_not_moved(data_dir)
+    demand_not_half_restored(data_dir)
     if leftover := end_leftover_children(data_dir):
         say(f"ended {leftover} processes that an earlier run in {data_dir} had left behind")
     embedded = servers_behind(doors, data_dir)
@@ -169,6 +171,12 @@ def demand_not_moved(data_dir: Path) -> None:
             f"the ledger in {data_dir} was {moved.read_text(encoding='utf-8').strip()}. If nothing was sent to it there, "
             f"remove {moved} and it goes on here"
         )
+
+
+def demand_not_half_restored(data_dir: Path) -> None:
+    """Raises HalfRestored where `coins restore` was broken off: what was told since is not in the ledger yet."""
+    if (data_dir / RESTORING_FILE).exists():
+        raise HalfRestored(f"a restore in {data_dir} was broken off; run `coins restore` again, to its end")
 
 
 def servers_behind(doors: Doors, data_dir: Path) -> EmbeddedServers:

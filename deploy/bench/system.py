@@ -16,10 +16,10 @@ import psycopg
 
 from deploy.bench.cpu import CpuMeter
 from deploy.bench.errors import FigureFailed
-from deploy.bench.interruption import interruptible, stopping
 from deploy.bench.outcomes import Outcomes, RabbitOutcomes, RedisOutcomes
 from deploy.bench.workload import PRODUCER, Workload
 from deploy.embedded import EmbeddedServers, servers
+from deploy.interruption import interruptible, stopping
 from deploy.supervisor import Child, Supervisor, say
 from deploy.up import MIGRATION, children
 from messages.events import EventType

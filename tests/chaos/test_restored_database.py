@@ -133,16 +133,22 @@ def test_what_was_told_is_decided_again_under_the_same_numbers(
 
 
 def test_what_was_told_and_cannot_be_read_again_is_listed(restored: tuple[Site, Listener]) -> None:
-    """COINS_COMMANDS_KEEP was too short: nobody else gets their numbers, and somebody is to know."""
+    """COINS_COMMANDS_KEEP was too short: somebody is to know, and nothing goes by a number or an id of something else."""
     backup, listener = restored
     told = outcomes_of(listener)
     with backup.edge() as edge:
         edge.xtrim("coins:commands:0:till", maxlen=10, approximate=False)
     done = backup.coins("restored", "--json", COMMANDS_KEEP=3_600)
     assert done.returncode == 5, done.stderr
-    differing = {one["id"]: one["now"] for one in json.loads(done.stdout)["differences"]}
+    said = json.loads(done.stdout)
+    assert said["as_told"] == 0, "what is left of the batches shows other balances"
+    differing = {one["id"]: one["now"] for one in said["differences"]}
     assert differing == {f"{number}": None for number in range(BEFORE, BEFORE + AFTER - 10)}
     assert {id_: one for id_, one in told.items() if id_ not in differing} == stored(backup)
     assert backup.value("SELECT nextval('transaction_key')") > max(
         int(number.rpartition("-")[2]) for _, number in told.values() if number
     )
+    heard = len(listener.heard)
+    backup.start(*RELAY)
+    until(lambda: len(listener.heard) >= heard + 10, 15, backup.logs)
+    assert {id_: bodies for id_, bodies in listener.by_event().items() if len(bodies) > 1} == {}

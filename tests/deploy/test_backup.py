@@ -15,7 +15,7 @@ import pytest
 
 from deploy.embedded import EmbeddedServers, servers
 from deploy.restore import main as restore
-from deploy.up import write_whole
+from deploy.up import RESTORING_FILE, write_whole
 from ledger.migrate import migrate
 from tests import builders as a
 from tests.desk import LedgerDesk
@@ -98,6 +98,14 @@ def test_a_moment_that_cannot_be_is_wrong_usage(
     assert said in capsys.readouterr().err
 
 
+def test_a_restore_that_was_broken_off_is_not_worked_on(tmp_path: Path) -> None:
+    """What producers were told since is not in it yet."""
+    (tmp_path / RESTORING_FILE).touch()
+    done = coins("up", "--data", tmp_path)
+    assert done.returncode == 3
+    assert "run `coins restore` again" in done.stderr
+
+
 def test_a_back_up_is_restored_on_another_machine(
     backed_up: tuple[EmbeddedServers, Path], tmp_path: Path
 ) -> None:
@@ -107,4 +115,5 @@ def test_a_back_up_is_restored_on_another_machine(
     assert done.returncode == 0, done.stderr
     assert "numbered beyond 502" in done.stderr
     assert (tmp_path / "data" / "files" / "e1.csv").read_text() == "an export"
+    assert not (tmp_path / "data" / RESTORING_FILE).exists()
     assert credit(servers(tmp_path / "data", durable=False)) == 10

@@ -220,15 +220,22 @@ def test_a_rate_counts_only_when_each_command_was_applied_once(outcomes: list[by
 
 @pytest.mark.system
 def test_a_small_run_prints_one_document_and_leaves_nothing(tmp_path: Path) -> None:
-    command = [*BENCH, "singles", "copy_limit", "--commands", "500", "--json"]
-    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=90)
+    command = [*BENCH, "singles", "copy_limit", "sizes", "--commands", "500", "--json"]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout)
     singles, limit = shown["figures"]["singles"], shown["figures"]["copy_limit"]
-    assert list(shown["figures"]) == ["copy_limit", "singles"]
+    assert list(shown["figures"]) == ["copy_limit", "singles", "sizes"]
     assert singles["unit"] == limit["unit"] == "commands/s"
     assert 0 < singles["rate"] < limit["rate"]
     assert singles["ratios"] == {"copy_limit": pytest.approx(singles["rate"] / limit["rate"], abs=0.001)}
+    sizes = shown["figures"]["sizes"]
+    assert sizes["commands"] == 500
+    assert sizes["database"] == pytest.approx(sum(sizes["left"].values()), abs=5)
+    assert {"command", "entry", "transaction", "batch"} <= set(sizes["left"])
+    assert min(sizes["wal"], sizes["waiting"], sizes["told"]) > 100
+    assert {"postgres", "valkey", "relay", "jobs", "scheduler"} < set(sizes["memory"])
+    assert sizes["sessions"]["coins relay"] == 1
     assert shown["machine"]["versions"]["postgresql"].startswith("18.")
     assert "measuring singles" in done.stderr
     assert not list(tmp_path.iterdir())

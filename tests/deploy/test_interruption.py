@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deploy.bench import interruption
-from deploy.bench.interruption import SIGNALS, interruptible, stopping
+from deploy import interruption
+from deploy.interruption import SIGNALS, interruptible, stopping
 
 
 @pytest.mark.parametrize("sig", SIGNALS, ids=lambda sig: sig.name)

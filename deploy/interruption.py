@@ -1,10 +1,12 @@
-"""Being asked to stop in the middle of a measurement: by whichever signal, once, and whatever is running just then."""
+"""Being asked to stop in the middle of something long: by whichever signal, once, and whatever is running just then."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 from collections.abc import Iterator
+
+from deploy.embedded import EmbeddedServers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_SECONDS = 5.0
@@ -24,6 +26,16 @@ def interruptible() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for sig, handler in before.items():
             signal.signal(sig, handler)
+
+
+@contextlib.contextmanager
+def running(servers: EmbeddedServers) -> Iterator[None]:
+    """Both servers, which are stopped in order however this ends. Within `interruptible`."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(servers.stop)
+        stack.callback(stopping)
+        servers.start()
+        yield
 
 
 def stopping() -> None:
