@@ -9,12 +9,21 @@ import redis
 
 from messages.publisher import connect
 from messages.streams import COMMANDS, read_commands_stream
-from workers.process import GONE_AFTER_SECONDS
 from workers.streams import START, order_of
 
-_LIVE = f"""
-SELECT role, count(*) FROM process
-WHERE seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds' GROUP BY 1 ORDER BY 1"""
+# By their sessions: heartbeats come late on a busy machine, and those in a restored database are of nobody.
+_LIVE = """
+SELECT substring(application_name FROM '^coins (worker|relay|scheduler|job)') AS role, count(*)
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND application_name ~ '^coins (worker|relay|scheduler|job)'
+GROUP BY 1 ORDER BY 1"""
+ROLES = {
+    "worker": "coins worker commands",
+    "job": "coins worker jobs",
+    "relay": "coins relay",
+    "scheduler": "coins scheduler",
+}
 _OUTBOX = "SELECT count(*) FROM outbox"
 _CLAIMED = "SELECT count(*) FROM dead_letter WHERE claimed_until > clock_timestamp()"
 _GO_ON = """
@@ -27,8 +36,8 @@ UNION ALL SELECT 'replays of dead letters', count(*) FROM dead_replay WHERE stat
 
 
 def who_works(connection: psycopg.Connection[Any]) -> str | None:
-    """Which processes are alive, in words; None where there are none."""
-    live = [f"{count} {role}" for role, count in connection.execute(_LIVE)]
+    """Whose sessions there are in the database, in words; None where there are none."""
+    live = [f"{count} of {ROLES[role]}" for role, count in connection.execute(_LIVE)]
     return ", ".join(live) or None
 
 
@@ -39,7 +48,7 @@ def unrest(connection: psycopg.Connection[Any], edge_url: str) -> list[str]:
     """
     found = []
     if live := who_works(connection):
-        found.append(f"processes are alive ({live}): stop them")
+        found.append(f"processes have sessions ({live}): stop them")
     if unread := unread_streams(connection, edge_url):
         found.append(
             f"commands wait on the edge in {', '.join(unread)}: stop the producers, and let the system run until "

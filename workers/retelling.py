@@ -45,7 +45,6 @@ from messages.reasons import Reason
 from messages.streams import EVENTS, read_commands_stream
 from workers.errors import NotReady
 from workers.leases import PartitionLease
-from workers.process import GONE_AFTER_SECONDS
 from workers.producers import producers_now
 from workers.quiet import who_works
 from workers.settings import Settings
@@ -163,12 +162,10 @@ def demand_restored(connection: psycopg.Connection[Any]) -> None:
     row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
     if row is not None and row[0]:
         raise NotReady("the database is still being restored, or is a replica: wait for it, or promote it")
-    # Those of the moment that was restored to are not here any more; whoever is goes on telling so.
-    deadline = time.monotonic() + GONE_AFTER_SECONDS + 1
-    while (live := who_works(connection)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    if live:
-        raise NotReady(f"processes are alive ({live}): stop them, and run this before they are started again")
+    if live := who_works(connection):
+        raise NotReady(
+            f"processes have sessions ({live}): stop them, and run this before they are started again"
+        )
 
 
 def told_since(

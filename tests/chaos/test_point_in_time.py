@@ -126,6 +126,7 @@ def test_a_restored_system_says_what_was_said(archived: Site, archive: Path, tmp
             restored = restore(site, tmp_path / "backup", archive, moment)
             assert restored.returncode == 0, restored.stderr
             assert re.search(r"all \d+ commands that were told since are as they were told", restored.stderr)
+            print(restored.stderr)  # noqa: T201 - how much of it was word for word
             site.servers.start()
             load.run_for(0.2)
             for verb in (WORKER, RELAY, JOBS, SCHEDULER):
