@@ -81,11 +81,13 @@ class Answers(dict[Key, deque[_Place]]):
 
 @dataclass(slots=True)
 class Retold:
-    """What became of it. `since`: outcomes from then on were looked at; `beyond`: new transactions get higher numbers."""
+    """What became of it. `since`: the ledger's last batch; `beyond`: new transactions get higher numbers; `asked`: whether
+    this edge can be asked what was told."""
 
     since: datetime | None
     told: int
     beyond: int
+    asked: bool = True
     batches: int = 0
     as_told: int = 0
     messages: int = 0
@@ -93,6 +95,13 @@ class Retold:
 
     def told_in_words(self) -> Iterator[str]:
         """For the person who restores."""
+        if not self.asked:
+            since = f"{self.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if self.since is not None else "TIME"
+            yield (
+                f"new transactions are numbered beyond {self.beyond:,}; RabbitMQ is not asked what was told. "
+                f"Next: coins reread --since {since}"
+            )
+            return
         if not self.told:
             yield (
                 "the edge remembers no outcome that the ledger does not have; new transactions are numbered beyond "
@@ -130,11 +139,13 @@ def retell(
         last_batch, since = row if row is not None else (0, None)
         begin = since - MARGIN if since is not None else None
         history, answers = History({}, {}, ()), Answers()
-        if not settings.edge.startswith(RABBITMQ):
+        asked = not settings.edge.startswith(RABBITMQ)
+        if asked:
             progress("reading what was told")
             known = set(looking.execute(_BATCHES, (begin,)).fetchall()) if begin is not None else set()
             history, answers = _read(settings, begin, known)
-        result = Retold(since, len(history.told), _leave_out(looking, history, answers, last_batch, skip))
+        beyond = _leave_out(looking, history, answers, last_batch, skip)
+        result = Retold(since, len(history.told), beyond, asked)
         if history.told:
             progress(
                 f"{len(history.told):,} outcomes were told that the ledger does not have; deciding again"

@@ -53,7 +53,7 @@ def sizes(bench: Bench) -> Sizes:
         _rest(database)
         database.execute("CHECKPOINT")
         before, wal, empty = _all(database), _one(database, _WAL), _memory(edge)
-        told, after = system.outcomes(), system.position()
+        told, after = system.outcomes.count(), system.outcomes.position()
         with system.held():
             say(f"  {len(commands):,} commands")
             system.publisher.send_raw(messages)
