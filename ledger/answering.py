@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +52,10 @@ class Answering:
                 duplicate=item.duplicate,
             )
         return [*(self._by_slot[slot] for slot in sorted(self._by_slot)), *self._announced(connection, done)]
+
+    def by_id(self) -> Iterator[tuple[str, bytes]]:
+        """Each outcome so far, with its id."""
+        return ((self._answers.id_of(slot), event) for slot, (_, _, event) in self._by_slot.items())
 
     def _announced(self, connection: psycopg.Connection[Any], items: list[Item]) -> list[Outgoing]:
         """Further events: what else there is to be told, and to whom it may be of interest."""

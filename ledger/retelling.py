@@ -154,6 +154,5 @@ class _Retold(Work):
     def is_as_told(self) -> bool:
         """Whether no event of this batch has the id of one that says something else."""
         return all(
-            self._history.events.get(self.answers.id_of(slot)) in (None, digest(event))
-            for slot, (_, _, event) in self.events.items()
+            self._history.events.get(id_) in (None, digest(event)) for id_, event in self.answering.by_id()
         )
