@@ -110,6 +110,13 @@ def differences(connection: psycopg.Connection[Any], told: Mapping[Key, Told]) -
     return found
 
 
+def decided_keys(connection: psycopg.Connection[Any], keys: Collection[Key]) -> set[Key]:
+    """Which of these have been decided."""
+    sources, ids = [source for source, _ in keys], [id_ for _, id_ in keys]
+    rows = connection.execute(_DECIDED, (sources, ids))
+    return {(source, id_) for source, id_, decided, _, _ in rows if decided}
+
+
 def _in_words(reason: str | None, transaction: int | None) -> str:
     if reason is not None:
         return f"rejected {reason}"

@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import redis
 
-from messages.publisher import connect
-from messages.streams import COMMANDS, read_commands_stream
+from messages.publisher import RABBITMQ, connect
+from messages.streams import COMMANDS, MAX_PARTITIONS, read_commands_stream
 from workers.streams import START, order_of
 
 # By their sessions: heartbeats come late on a busy machine, and those in a restored database are of nobody.
@@ -62,8 +62,13 @@ def unrest(connection: psycopg.Connection[Any], edge_url: str) -> list[str]:
 
 
 def unread_streams(connection: psycopg.Connection[Any], edge_url: str) -> list[str]:
-    """Streams of commands with something beyond the ledger's position."""
+    """Streams of commands with something beyond the ledger's position; on RabbitMQ, partitions with messages in a queue."""
     positions: dict[str, str] = dict(connection.execute("SELECT stream, position FROM position").fetchall())
+    if edge_url.startswith(RABBITMQ):
+        from workers.lag_rabbitmq import waiting_messages
+
+        waiting = waiting_messages(edge_url, positions, partitions=MAX_PARTITIONS)
+        return [f"partition {partition}" for partition, count in waiting.items() if count]
     client = connect(edge_url)
     try:
         found = []

@@ -1,9 +1,9 @@
 """After a restore, before anybody works: what producers were told since is decided again as it was told.
 
-The edge remembers both sides: the commands, as long as COINS_COMMANDS_KEEP says, and the outcomes, as many as
-COINS_EVENTS_KEEP says. An outcome's id says in which batch, at which place and when it was decided; so the batches can be
+The edge remembers both sides (`remembered.py`): the commands, as long as COINS_COMMANDS_KEEP says, and the outcomes, as many
+as COINS_EVENTS_KEEP says. An outcome's id says in which batch, at which place and when it was decided; so the batches can be
 put together again, in their order, and decided by the clock of then (`ledger/retelling.py`). What was not told is left to
-the workers.
+the workers, as far as they will find it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, islice
@@ -22,7 +22,7 @@ import orjson
 import psycopg
 import redis
 
-from ledger.batch import Batch, Delivery, Move
+from ledger.batch import Batch, Delivery
 from ledger.database import connect, connect_for_commands
 from ledger.numbers import transaction_of
 from ledger.retelling import (
@@ -31,6 +31,7 @@ from ledger.retelling import (
     Key,
     Told,
     decide_again,
+    decided_keys,
     differences,
     digest,
     last_number,
@@ -38,17 +39,16 @@ from ledger.retelling import (
 )
 from ledger.schema import check_schema
 from messages.codec import Decoded, Invalid
-from messages.events import EventType
-from messages.publisher import RABBITMQ
-from messages.publisher import connect as connect_edge
 from messages.reasons import Reason
-from messages.streams import EVENTS, read_commands_stream
+from messages.streams import read_commands_stream
+from workers.commands import apply
 from workers.errors import NotReady
 from workers.leases import PartitionLease
 from workers.producers import producers_now
 from workers.quiet import who_works
+from workers.remembered import Memory, memory_of
 from workers.settings import Settings
-from workers.streams import START, StreamReader
+from workers.streams import MAX_DELIVERIES
 
 # The relay tells a little later than was decided, and clocks differ.
 MARGIN = timedelta(minutes=10)
@@ -61,7 +61,6 @@ SHOWN = 50
 LEASE_SECONDS = 10.0
 # These say nothing of the key's own command.
 NO_DECISION = (Reason.IDEMPOTENCY_CONFLICT, Reason.INVALID_MESSAGE)
-OUTCOMES = (EventType.APPLIED.encode(), EventType.REJECTED.encode())
 
 _BATCHES = "SELECT id, received_at FROM batch WHERE received_at >= %s"
 _LAST_BATCH = "SELECT id, received_at FROM batch ORDER BY id DESC LIMIT 1"
@@ -81,13 +80,13 @@ class Answers(dict[Key, deque[_Place]]):
 
 @dataclass(slots=True)
 class Retold:
-    """What became of it. `since`: the ledger's last batch; `beyond`: new transactions get higher numbers; `asked`: whether
-    this edge can be asked what was told."""
+    """What became of it. `since`: the ledger's last batch; `beyond`: new transactions get higher numbers; `untold`: commands
+    decided now that nobody was told of, as far as the workers will not find them."""
 
     since: datetime | None
     told: int
     beyond: int
-    asked: bool = True
+    untold: int = 0
     batches: int = 0
     as_told: int = 0
     messages: int = 0
@@ -95,13 +94,8 @@ class Retold:
 
     def told_in_words(self) -> Iterator[str]:
         """For the person who restores."""
-        if not self.asked:
-            since = f"{self.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if self.since is not None else "TIME"
-            yield (
-                f"new transactions are numbered beyond {self.beyond:,}; RabbitMQ is not asked what was told. "
-                f"Next: coins reread --since {since}"
-            )
-            return
+        if self.untold:
+            yield f"{self.untold:,} commands that nobody was told of are decided now"
         if not self.told:
             yield (
                 "the edge remembers no outcome that the ledger does not have; new transactions are numbered beyond "
@@ -128,44 +122,43 @@ def retell(
 ) -> Retold:
     """Decide again what was told, and compare. It may be broken off and run again.
 
-    RabbitMQ is not asked what it remembers: there only numbers are left out, and the workers decide anew.
+    On RabbitMQ also what was not told is decided, out of the kept copy: from the queues it may be gone.
 
     Raises NotReady while processes of the system are alive, or where a server cannot be read.
     """
+    try:
+        return _retell(settings, skip, progress)
+    except redis.RedisError as error:
+        raise NotReady(f"the edge cannot be read: {error}") from error
+
+
+def _retell(settings: Settings, skip: int, progress: Callable[[str], None]) -> Retold:
     with connect(settings.database, name="restored") as looking:
         check_schema(looking)
         demand_restored(looking)
         row = looking.execute(_LAST_BATCH).fetchone()
         last_batch, since = row if row is not None else (0, None)
         begin = since - MARGIN if since is not None else None
-        history, answers = History({}, {}, ()), Answers()
-        asked = not settings.edge.startswith(RABBITMQ)
-        if asked:
+        positions = dict(looking.execute("SELECT stream, position FROM position").fetchall())
+        memory = memory_of(settings, begin, positions, producers_now(settings))
+        try:
             progress("reading what was told")
             known = set(looking.execute(_BATCHES, (begin,)).fetchall()) if begin is not None else set()
-            history, answers = _read(settings, begin, known)
-        beyond = _leave_out(looking, history, answers, last_batch, skip)
-        result = Retold(since, len(history.told), beyond, asked)
-        if history.told:
-            progress(
-                f"{len(history.told):,} outcomes were told that the ledger does not have; deciding again"
-            )
-            _again(settings, looking, history, answers, result)
-            progress("comparing")
-            result.differences = list(_compare(looking, history.told))
+            history, answers = told_in(memory.outcomes(begin), known)
+            beyond = _leave_out(looking, history, answers, last_batch, skip)
+            result = Retold(since, len(history.told), beyond)
+            progress(f"{len(history.told):,} outcomes were told that the ledger does not have")
+            deciding = _Deciding(settings, looking, memory, positions)
+            try:
+                deciding.again(history, answers, result)
+                deciding.rest(result)
+            finally:
+                deciding.close()
+        finally:
+            memory.close()
+        progress("comparing")
+        result.differences = list(_compare(looking, history.told))
         return result
-
-
-def _read(
-    settings: Settings, since: datetime | None, known: Collection[tuple[int, datetime]]
-) -> tuple[History, Answers]:
-    client = connect_edge(settings.edge, timeout_seconds=30.0)
-    try:
-        return told_since(client, since, known)
-    except redis.RedisError as error:
-        raise NotReady(f"the edge cannot be read: {error}") from error
-    finally:
-        client.close()
 
 
 def demand_restored(connection: psycopg.Connection[Any]) -> None:
@@ -179,39 +172,31 @@ def demand_restored(connection: psycopg.Connection[Any]) -> None:
         )
 
 
-def told_since(
-    client: redis.Redis, since: datetime | None, known: Collection[tuple[int, datetime]] = ()
+def told_in(
+    outcomes: Iterable[bytes], known: Collection[tuple[int, datetime]] = ()
 ) -> tuple[History, Answers]:
-    """What was told since of batches that are not known; of a command that was answered often, also each of its answers."""
+    """What was told of batches that are not known; of a command that was answered often, also each of its answers."""
     told: dict[Key, Told] = {}
     events: dict[str, bytes] = {}
     numbers: set[int] = set()
     answers: dict[Key, set[_Place]] = defaultdict(set)
-    for stream in client.scan_iter(match=f"{EVENTS}:*", count=1_000, _type="stream"):
-        for raw in _outcomes(client, stream, since):
-            event = orjson.loads(raw)
-            data = event["data"]
-            key = data["command"]["source"], data["command"]["id"]
-            number = transaction_of(data["transaction"]) if data["transaction"] else None
-            if number is not None:
-                numbers.add(number)
-            batch, slot, _ = event["id"].split("-")
-            at = datetime.fromisoformat(event["time"])
-            if (int(batch), at) in known:
-                continue
-            events[event["id"]] = digest(raw)
-            answers[key].add(_Place(int(batch), int(slot), at))
-            if not data["duplicate"] and data["reason"] not in NO_DECISION:
-                told.setdefault(key, Told(data["reason"], number))
+    for raw in outcomes:
+        event = orjson.loads(raw)
+        data = event["data"]
+        key = data["command"]["source"], data["command"]["id"]
+        number = transaction_of(data["transaction"]) if data["transaction"] else None
+        if number is not None:
+            numbers.add(number)
+        batch, slot, _ = event["id"].split("-")
+        at = datetime.fromisoformat(event["time"])
+        if (int(batch), at) in known:
+            continue
+        events[event["id"]] = digest(raw)
+        answers[key].add(_Place(int(batch), int(slot), at))
+        if not data["duplicate"] and data["reason"] not in NO_DECISION:
+            told.setdefault(key, Told(data["reason"], number))
     in_order = Answers((key, deque(sorted(places))) for key, places in answers.items())
     return History(told, events, numbers), in_order
-
-
-def _outcomes(client: Any, stream: bytes, since: datetime | None) -> Iterator[bytes]:
-    after = f"{int(since.timestamp() * 1_000)}-0" if since is not None else "-"
-    while entries := client.xrange(stream, after, count=PAGE):
-        yield from (fields[b"event"] for _, fields in entries if fields.get(b"type") in OUTCOMES)
-        after = f"({entries[-1][0].decode()}"
 
 
 def _leave_out(
@@ -226,49 +211,82 @@ def _leave_out(
     return beyond
 
 
-def _again(
-    settings: Settings,
-    looking: psycopg.Connection[Any],
-    history: History,
-    answers: Answers,
-    result: Retold,
-) -> None:
-    current = producers_now(settings)
-    # One reader for all partitions: a batch is put together whichever of them it was.
-    reader = StreamReader(settings.edge, 0, 1, common=current is None, producers=current)
-    epochs: dict[int, int] = {}
-    with connect_for_commands(settings.database, name="restored") as connection:
-        try:
-            positions = dict(looking.execute("SELECT stream, position FROM position").fetchall())
-            reader.begin(positions)
-            streams = (_turns(reader, name, answers) for name in reader.streams)
-            turns = heapq.merge(*streams, key=itemgetter(0))
-            for number, group in groupby(turns, key=lambda turn: turn[0].batch):
-                places, deliveries = zip(*group, strict=True)
-                partition = _partition(deliveries[0].stream, settings)
-                if partition not in epochs:
-                    epochs[partition] = _take(looking, partition, settings.partitions)
-                last = {one.stream: one.position for one in deliveries}
-                moves = [Move(name, positions.get(name, START), after) for name, after in last.items()]
-                batch = Batch(partition, epochs[partition], moves, list(deliveries))
-                result.as_told += decide_again(connection, batch, number, places[0].at, history)
-                positions |= last
-                result.batches += 1
-                result.messages += len(deliveries)
-        finally:
-            reader.close()
-            for partition, epoch in epochs.items():
-                _lease(looking, partition, settings.partitions).release(epoch)
+class _Deciding:
+    """Takes partitions as their commands come, and gives them back at the end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        looking: psycopg.Connection[Any],
+        memory: Memory,
+        positions: dict[str, str],
+    ) -> None:
+        self._settings = settings
+        self._looking = looking
+        self._memory = memory
+        self._positions = positions
+        self._epochs: dict[int, int] = {}
+        self._connection = connect_for_commands(settings.database, name="restored")
+
+    def again(self, history: History, answers: Answers, result: Retold) -> None:
+        """What was told, batch by batch as it was."""
+        if not history.told:
+            return
+        streams = (
+            _turns(self._forgotten(self._memory.messages(name), answers), answers)
+            for name in self._memory.streams()
+        )
+        turns = heapq.merge(*streams, key=itemgetter(0))
+        for number, group in groupby(turns, key=lambda turn: turn[0].batch):
+            places, deliveries = zip(*group, strict=True)
+            batch = self._batch(_partition(deliveries[0].stream, self._settings), list(deliveries))
+            result.as_told += decide_again(self._connection, batch, number, places[0].at, history)
+            self._positions |= {move.stream: move.after for move in batch.moves}
+            result.batches += 1
+            result.messages += len(deliveries)
+
+    def _forgotten(self, messages: Iterator[Delivery], answers: Mapping[Key, Any] = {}) -> Iterator[Delivery]:
+        """Without those that the ledger still knows, and nothing was answered to since: an edge may give them, too."""
+        while some := list(islice(messages, PAGE)):
+            keys = [list(_keys(delivery)) for delivery in some]
+            decided = decided_keys(self._looking, [key for found in keys for key in found])
+            for delivery, found in zip(some, keys, strict=True):
+                if not found or any(key in answers or key not in decided for key in found):
+                    yield delivery
+
+    def rest(self, result: Retold) -> None:
+        """What was not told, by the clock of now. What is decided already is not answered once more."""
+        rest = self._forgotten(self._memory.rest())
+        while some := list(islice(rest, PAGE)):
+            by_partition: dict[int, list[Delivery]] = defaultdict(list)
+            for delivery in some:
+                by_partition[_partition(delivery.stream, self._settings)].append(delivery)
+            for partition, deliveries in by_partition.items():
+                for begin in range(0, len(deliveries), MAX_DELIVERIES):
+                    batch = self._batch(partition, deliveries[begin : begin + MAX_DELIVERIES])
+                    handled = apply(self._connection, batch)
+                    result.untold += handled.commands - handled.duplicates
+
+    def close(self) -> None:
+        self._connection.close()
+        for partition, epoch in self._epochs.items():
+            _lease(self._looking, partition, self._settings.partitions).release(epoch)
+
+    def _batch(self, partition: int, deliveries: list[Delivery]) -> Batch:
+        if partition not in self._epochs:
+            self._epochs[partition] = _take(self._looking, partition, self._settings.partitions)
+        moves = self._memory.moves(deliveries, self._positions)
+        return Batch(partition, self._epochs[partition], moves, deliveries)
 
 
-def _turns(reader: StreamReader, name: str, answers: Answers) -> Iterator[tuple[_Place, Delivery]]:
+def _turns(messages: Iterable[Delivery], answers: Answers) -> Iterator[tuple[_Place, Delivery]]:
     """A stream's messages up to the last one that was answered, each with its place.
 
     What got no answer (it was not readable, or not genuine) comes with the next one that did.
     """
     waiting: list[Delivery] = []
     last: _Place | None = None
-    for delivery in reader.rest_of(name):
+    for delivery in messages:
         waiting.append(delivery)
         found = [places.popleft() for key in _keys(delivery) if (places := answers.get(key))]
         if found and (last is None or min(found) > last):
@@ -287,9 +305,8 @@ def _keys(delivery: Delivery) -> Iterator[Key]:
 
 
 def _partition(stream: str, settings: Settings) -> int:
-    known = read_commands_stream(stream)
-    assert known is not None
-    return known[0] % settings.partitions
+    known = read_commands_stream(stream)  # none: a routing key that is none
+    return known[0] % settings.partitions if known is not None else 0
 
 
 def _lease(connection: psycopg.Connection[Any], partition: int, partitions: int) -> PartitionLease:

@@ -94,6 +94,7 @@ def restored(
                     "batches": result.batches,
                     "as_told": result.as_told,
                     "messages": result.messages,
+                    "untold": result.untold,
                     "beyond": result.beyond,
                     "differences": [one._asdict() for one in result.differences],
                 }

@@ -16,7 +16,6 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 def register(app: typer.Typer) -> None:
     app.command()(health)
-    app.command()(reread)
     app.command()(contract)
     app.command()(config)
 
@@ -64,44 +63,6 @@ def _whole_health(json_: bool, data: Path | None) -> None:
             typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:16} {check.detail}")
     if not well:
         raise typer.Exit(NOT_READY)
-
-
-def reread(
-    since: Annotated[
-        str,
-        typer.Option(
-            metavar="TIME", help="The moment that the database was restored to, or some earlier one."
-        ),
-    ],
-    json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
-    data: DataDir = None,
-) -> None:
-    """After a restore, on RabbitMQ: read commands again that came since then. No worker may run meanwhile.
-
-    Needs COINS_COMMANDS_KEEP: a copy of every command is kept for so long. What the ledger knows is not applied again.
-
-    Example: coins reread --since 2026-11-26T08:00:00Z
-    """
-    from console.cli.show import say
-    from ledger.queries.times import begin_of, parse_day
-    from workers.rereading import reread as read_again
-    from workers.settings import load
-
-    day = parse_day(since, flag="--since")
-    assert day is not None
-    done = read_again(load(data), begin_of(day, "UTC"))
-    refused = done.commands - done.known - done.outcomes["applied"]
-    told = {
-        "commands": done.commands,
-        "applied": done.outcomes["applied"],
-        "known": done.known,
-        "refused": refused,
-        "dead_letters": done.dead_letters,
-    }
-    if json_:
-        typer.echo(json.dumps(told))
-    else:
-        say(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in told.items()))
 
 
 def contract(

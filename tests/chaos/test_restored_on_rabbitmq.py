@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +21,7 @@ from tests.system.listening import Listener
 from tests.system.site import RELAY, WORKER, Site, administer, site_on, until
 
 pytestmark = [pytest.mark.system, pytest.mark.rabbitmq]
-BEFORE, AFTER, UNREAD = 5, 700, 3
+BEFORE, AFTER, UNREAD = 5, 300, 3
 KEEP = 3_600
 
 
@@ -37,7 +37,7 @@ def site(durable_servers: EmbeddedServers, tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def restored(site: Site) -> Iterator[tuple[Site, datetime]]:
+def restored(site: Site) -> Iterator[Site]:
     """The database as it was at a moment, after which many commands came, and some that nobody has read."""
     opening = event(
         "till", "open", "OpenAccount", account="till", parent="platform", kind="enterprise", name="T"
@@ -47,7 +47,6 @@ def restored(site: Site) -> Iterator[tuple[Site, datetime]]:
         send(site, "till", 0, opening, *top_ups(0, BEFORE))
         until(lambda: listener.count("till") == 1 + BEFORE, 15, site.logs)
         programs[0].leave()
-        moment = datetime.now(UTC)
         administer_copy(site)
         programs.append(site.start(*WORKER))
         send(site, "till", 0, *top_ups(BEFORE, AFTER))
@@ -60,7 +59,7 @@ def restored(site: Site) -> Iterator[tuple[Site, datetime]]:
     backup = replace(
         site, database=name, database_url=site.database_url.replace(site.database, name), programs=[]
     )
-    yield backup, moment
+    yield backup
     backup.end()
     administer(site.servers, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
@@ -78,27 +77,32 @@ def administer_copy(site: Site) -> None:
     site.start(*RELAY)
 
 
-def test_what_came_after_the_backup_is_applied_once_and_in_order(restored: tuple[Site, datetime]) -> None:
-    backup, moment = restored
+def test_what_came_after_the_backup_is_applied_once_and_in_order(restored: Site) -> None:
+    backup = restored
     assert credits(backup) == {"till": BEFORE}
     everything = BEFORE + AFTER + UNREAD
 
-    first = backup.coins("reread", "--since", moment.isoformat(), "--json")
-    assert first.returncode == 0, first.stderr
-    told = json.loads(first.stdout)
-    # A stream begins where a chunk begins: some of what came before may be among them.
-    assert told["applied"] == AFTER + UNREAD
-    assert told["commands"] == told["applied"] + told["known"]
-    assert (told["refused"], told["dead_letters"]) == (0, 0)
+    first = restored_of(backup)
+    # What had been told is as it was told; what nobody had read is decided, too.
+    assert first["differences"] == []
+    assert (first["told"], first["untold"]) == (AFTER, UNREAD)
+    assert first["as_told"] == first["batches"]
     assert credits(backup) == {"till": everything}
     assert top_ups_in_order(backup) == list(range(everything))
 
-    again = json.loads(backup.coins("reread", "--since", moment.isoformat(), "--json").stdout)
-    assert again["applied"] == 0
+    again = restored_of(backup)
+    assert (again["told"], again["untold"], again["differences"]) == (0, 0, [])
     backup.start_all(WORKER, RELAY)
     until(lambda: queue_is_empty(backup), 15, backup.logs)
     assert credits(backup) == {"till": everything}
     demand_sound_books(backup)
+
+
+def restored_of(site: Site) -> dict[str, Any]:
+    done = site.coins("restored", "--json", COMMANDS_KEEP=KEEP)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def top_ups_in_order(site: Site) -> list[int]:
@@ -114,10 +118,13 @@ def queue_is_empty(site: Site) -> bool:
         close(connection)
 
 
-def test_while_a_worker_runs_nothing_is_read_again(restored: tuple[Site, datetime]) -> None:
-    backup, moment = restored
-    backup.start(*WORKER)
-    backup.owner_within(15)
-    done = backup.coins("reread", "--since", moment.isoformat())
-    assert done.returncode == 3
-    assert "stop all of them" in done.stderr
+def test_without_a_kept_copy_it_says_what_is_gone(restored: Site) -> None:
+    connection = connect(restored.edge_url)
+    connection.channel().queue_delete("coins.commands.kept")
+    close(connection)
+    done = restored.coins("restored", "--json")
+    assert done.returncode == 5
+    told = json.loads(done.stdout)
+    assert len(told["differences"]) == told["told"] == AFTER
+    assert {one["now"] for one in told["differences"]} == {None}
+    assert credits(restored) == {"till": BEFORE}

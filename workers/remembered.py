@@ -1,0 +1,188 @@
+"""What the edge remembers of the time after the moment that a database was restored to: commands, and what was told.
+
+Redis and Valkey have it in the streams themselves, RabbitMQ in the kept copy of all commands (COINS_COMMANDS_KEEP) and in
+the streams of outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from ledger.batch import Delivery, Move
+from ledger.trust import Producers
+from messages.amqp_wire import drain
+from messages.events import EventType
+from messages.publisher import RABBITMQ
+from messages.publisher import connect as connect_redis
+from messages.rabbitmq import FAILURES, READ_AHEAD, close, connect, failure
+from messages.streams import EVENTS, outcomes_queue, read_commands_stream
+from workers.queues import delivery_of
+from workers.settings import Settings
+from workers.streams import START, StreamReader
+from workers.topology import KEPT, is_there, owners
+
+PAGE = 1_000
+OUTCOMES = (EventType.APPLIED.value, EventType.REJECTED.value)
+LAST_SECONDS, QUIET_SECONDS = 0.5, 5.0
+
+
+class Memory(Protocol):
+    """Of either edge. Raises what its client raises."""
+
+    def outcomes(self, since: datetime | None) -> Iterator[bytes]:
+        """Outcome events, producer by producer, each in its order."""
+
+    def streams(self) -> Sequence[str]:
+        """Where commands came by."""
+
+    def messages(self, stream: str) -> Iterator[Delivery]:
+        """Those that the ledger does not have, or may have, in their order, read as they are asked for."""
+
+    def moves(self, deliveries: Sequence[Delivery], positions: Mapping[str, str]) -> list[Move]:
+        """How far these bring the ledger's positions."""
+
+    def rest(self) -> Iterator[Delivery]:
+        """In the order in which they came: what the workers will not find when they start."""
+
+    def close(self) -> None: ...
+
+
+def memory_of(
+    settings: Settings, since: datetime | None, positions: Mapping[str, str], producers: Producers | None
+) -> Memory:
+    """What the edge of these settings remembers. Raises EdgeUnavailable, EdgeRefused, redis.RedisError."""
+    if settings.edge.startswith(RABBITMQ):
+        return RabbitMemory(settings.edge, since, producers)
+    return RedisMemory(settings.edge, positions, producers)
+
+
+class RedisMemory:
+    """Streams of commands beyond the ledger's positions."""
+
+    def __init__(self, url: str, positions: Mapping[str, str], producers: Producers | None) -> None:
+        self._client = connect_redis(url, timeout_seconds=30.0)
+        # One reader for all partitions: a batch is put together whichever of them it was.
+        self._reader = StreamReader(url, 0, 1, common=producers is None, producers=producers)
+        self._reader.begin(positions)
+
+    def outcomes(self, since: datetime | None) -> Iterator[bytes]:
+        for stream in self._client.scan_iter(match=f"{EVENTS}:*", count=1_000, _type="stream"):
+            after = f"{int(since.timestamp() * 1_000)}-0" if since is not None else "-"
+            while entries := self._page(stream, after):
+                for _, fields in entries:
+                    if fields.get(b"type", b"").decode() in OUTCOMES:
+                        yield fields[b"event"]
+                after = f"({entries[-1][0].decode()}"
+
+    def streams(self) -> Sequence[str]:
+        return list(self._reader.streams)
+
+    def messages(self, stream: str) -> Iterator[Delivery]:
+        return self._reader.rest_of(stream)
+
+    def moves(self, deliveries: Sequence[Delivery], positions: Mapping[str, str]) -> list[Move]:
+        last = {one.stream: one.position for one in deliveries}
+        return [Move(name, positions.get(name, START), after) for name, after in last.items()]
+
+    def rest(self) -> Iterator[Delivery]:
+        """None: the workers go on from the ledger's positions."""
+        return iter(())
+
+    def close(self) -> None:
+        self._reader.close()
+        self._client.close()
+
+    def _page(self, stream: bytes, after: str) -> list[Any]:
+        page: Any = self._client.xrange(stream, after, count=PAGE)
+        return list(page)
+
+
+class RabbitMemory:
+    """The kept copy of all commands, up to where it ends when this is made."""
+
+    def __init__(self, url: str, since: datetime | None, producers: Producers | None) -> None:
+        self._since = since
+        self._producers = producers
+        self._connection = connect(url, timeout_seconds=30.0, name="coins restored")
+        try:
+            # Without it no command was kept: then all that was told is found to be not as it was told.
+            self._end = self._end_of(KEPT) if is_there(self._connection, KEPT) else 0
+            self._streams = sorted({one.stream for one in self.rest()})
+        except FAILURES as error:
+            self.close()
+            raise failure(error, "what RabbitMQ remembers cannot be read") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def outcomes(self, since: datetime | None) -> Iterator[bytes]:
+        for name in self._heard():
+            queue = outcomes_queue(name)
+            if is_there(self._connection, queue):
+                for message in self._messages(queue, since, self._end_of(queue)):
+                    if message.properties.get("type") in OUTCOMES:
+                        yield message.body
+
+    def streams(self) -> Sequence[str]:
+        return self._streams
+
+    def messages(self, stream: str) -> Iterator[Delivery]:
+        return (one for one in self.rest() if one.stream == stream)
+
+    def moves(self, deliveries: Sequence[Delivery], positions: Mapping[str, str]) -> list[Move]:
+        """None: RabbitMQ knows what was read."""
+        return []
+
+    def rest(self) -> Iterator[Delivery]:
+        """All of them: what was acknowledged is gone from the queues."""
+        for message in self._messages(KEPT, self._since, self._end):
+            made = delivery_of(KEPT, message, self._producers)
+            yield replace(made, position=str(message.headers["x-stream-offset"]))
+
+    def close(self) -> None:
+        close(self._connection)
+
+    def _heard(self) -> list[str]:
+        """Whose outcomes there may be: producers of the file, and whoever has sent something since."""
+        names = dict.fromkeys(owners(self._producers))
+        for stream in self._streams:
+            known = read_commands_stream(stream)
+            if known is not None and known[1] is not None:
+                names[known[1]] = None
+        return list(names)
+
+    def _end_of(self, queue: str) -> int:
+        """The offset behind the last message."""
+        return max((one + 1 for one in self._offsets(queue)), default=0)
+
+    def _offsets(self, queue: str) -> Iterator[int]:
+        for message in self._consumed(queue, "last", LAST_SECONDS):
+            yield message.headers["x-stream-offset"]
+
+    def _messages(self, queue: str, since: datetime | None, end: int) -> Iterator[Any]:
+        if not end:
+            return
+        for message in self._consumed(queue, since if since is not None else "first", QUIET_SECONDS):
+            if message.headers["x-stream-offset"] < end:
+                yield message
+            if message.headers["x-stream-offset"] >= end - 1:
+                return
+
+    def _consumed(self, queue: str, offset: datetime | str, quiet_seconds: float) -> Iterator[Any]:
+        """From an offset on, until nothing has come for so long. Several of these may be read in turn."""
+        came: list[Any] = []
+        channel = self._connection.channel()
+        channel.basic_qos(0, READ_AHEAD, False)
+        tag = channel.basic_consume(queue, callback=came.append, arguments={"x-stream-offset": offset})
+        try:
+            while came or drain(self._connection, quiet_seconds):
+                found, came[:] = list(came), []
+                yield from found
+                if found:
+                    channel.basic_ack(found[-1].delivery_tag, multiple=True)
+        finally:
+            channel.basic_cancel(tag)
+            channel.close()
