@@ -9,14 +9,16 @@ from __future__ import annotations
 import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from struct import Struct, pack, unpack_from
+from struct import Struct
 from typing import Any
 
 from amqp.connection import NEGOTIATE_CAPABILITIES
 from amqp.exceptions import UnexpectedFrame
-from amqp.method_framing import frame_handler, frame_writer
+from amqp.method_framing import frame_writer
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.transport import pyamqp
+
+from .odd_frames import tolerant
 
 _READ_BYTES = 256 * 1024
 _WRITE_BYTES = 64 * 1024
@@ -24,7 +26,6 @@ _WRITE_BYTES = 64 * 1024
 _PATIENCE_SECONDS = 1.0
 _FRAME = Struct(">BHI")
 _FRAME_END = 0xCE
-_HEADER = 2
 
 
 class _Reading:
@@ -81,7 +82,7 @@ class _Connection(pyamqp.Connection):  # type: ignore[misc]
     negotiate_capabilities = {**NEGOTIATE_CAPABILITIES, "connection.blocked": False}  # noqa: RUF012
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, frame_handler=_tolerant, frame_writer=_holding, **options)
+        super().__init__(*arguments, frame_handler=tolerant, frame_writer=_holding, **options)
 
     def Transport(  # noqa: N802
         self,
@@ -131,7 +132,7 @@ def _holding(connection: Any, transport: Any) -> Any:
 @contextmanager
 def held_back(connection: Any) -> Iterator[None]:
     """What is written within may wait for more, up to `flush`, or to whatever is written outside of this."""
-    held = connection.connection.held
+    held = opened(connection).held
     held.holding = True
     try:
         yield
@@ -141,54 +142,41 @@ def held_back(connection: Any) -> Iterator[None]:
 
 def flush(connection: Any) -> None:
     """Write what was held back."""
-    connection.connection.held.flush()
+    opened(connection).held.flush()
 
 
-def drain(connection: Any, seconds: float) -> bool:
-    """Handle what the server has sent; wait for the first of it so long. Whether anything came.
+def opened(connection: Any) -> Any:
+    """The connection as py-amqp has it. Raises OSError where it is gone: kombu would silently make another."""
+    if not connection.connected:
+        raise OSError("the connection is closed")
+    return connection.connection
+
+
+def drain(connection: Any, seconds: float, enough: Callable[[], bool] = lambda: False) -> bool:
+    """Handle what the server has sent, until it is enough; wait for the first of it so long. Whether anything came.
 
     Raises amqp.exceptions.AMQPError and OSError where the connection is gone.
     """
-    opened = connection.connection
+    read_from = opened(connection)
     came = False
-    while _readable(opened, 0 if came else seconds):
+    while not (came and enough()) and _readable(read_from, 0 if came else seconds):
         came = True
         try:
             # A frame at a time: `drain_events` would wait for more behind a heartbeat.
-            opened.blocking_read(_PATIENCE_SECONDS)
-            while opened.transport.has_frame:
-                opened.on_inbound_frame(opened.transport.read_frame())
+            read_from.blocking_read(_PATIENCE_SECONDS)
+            while read_from.transport.has_frame and not enough():
+                read_from.on_inbound_frame(read_from.transport.read_frame())
         except TimeoutError:  # in the middle of a frame: what there is of it is kept
             break
     return came
 
 
-def _readable(opened: Any, seconds: float) -> bool:
+def _readable(connection: Any, seconds: float) -> bool:
     """Whether something has come that was not handled, or comes within so many seconds."""
-    transport = opened.transport
+    transport = connection.transport
     if transport is None or transport.sock is None:
         raise OSError("the connection is closed")
     pending: Callable[[], int] | None = getattr(transport.sock, "pending", None)  # of TLS
     return bool(
         transport.has_frame or (pending and pending()) or select.select([transport.sock], [], [], seconds)[0]
     )
-
-
-def _tolerant(connection: Any, callback: Any) -> Any:
-    """py-amqp's own frame handler, but for a message whose properties it cannot read: those are left out.
-
-    Otherwise a header of an unusual type would end the connection each time that the message is delivered.
-    """
-    handle = frame_handler(connection, callback)
-
-    def on_frame(frame: tuple[int, int, bytes]) -> bool:
-        kind, channel, payload = frame
-        if kind != _HEADER:
-            return bool(handle(frame))
-        try:
-            return bool(handle(frame))
-        except Exception:  # noqa: BLE001 - of what is written in there nothing is known
-            class_id, size = unpack_from(">HxxQ", payload, 0)
-            return bool(handle((kind, channel, pack(">HHQH", class_id, 0, size, 0))))
-
-    return on_frame

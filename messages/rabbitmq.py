@@ -7,10 +7,13 @@ stream `coins.events.<producer>`: any number of readers, each from its own place
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from struct import pack
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -22,7 +25,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("RabbitMQ needs kombu: pip install 'coinworks-client[amqp]'") from error
 
-from .amqp_wire import Transport, drain, flush, held_back
+from .amqp_wire import Transport, drain, flush, held_back, opened
 from .errors import EdgeRefused, EdgeUnavailable, MessagesError
 from .publisher import RABBITMQ, Message
 from .streams import (
@@ -35,9 +38,14 @@ from .streams import (
 
 EVENT, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 PERSISTENT = 2
-FAILURES = (AMQPError, KombuError, OSError)
+# The last: a host's name that is none.
+FAILURES = (AMQPError, KombuError, OSError, UnicodeError)
 REFUSALS = (AccessRefused, NotAllowed)
 READ_AHEAD = 1_000
+ACKNOWLEDGED_AT_ONCE = 100
+# A struct timeval.
+CLOSE_TIMEOUT = pack("@ll", 1, 0)
+BEAT_SECONDS = 0.25
 # About how long an outcome is: what a stream keeps is counted in bytes.
 EVENT_BYTES = 700
 EVENTS_KEEP = 1_000_000
@@ -81,7 +89,7 @@ def connect(
 
 def shown(url: str) -> str:
     """The URL without its password."""
-    return re.sub(r"//[^/@]*@", "//", url.partition("?")[0])
+    return re.sub(r"//.*@", "//", url).partition("?")[0]
 
 
 def _parameters(url: str) -> dict[str, Any]:
@@ -136,9 +144,26 @@ def failure(error: Exception, what: str) -> MessagesError:
 
 
 def close(connection: Any) -> None:
-    """Close a connection, whatever state it is in."""
-    with suppress(*FAILURES):
+    """Close a connection, whatever state it is in. The server is given a second to say good-bye."""
+    with suppress(*FAILURES, AttributeError):
+        if connection.connected:
+            sock = connection.connection.transport.sock
+            for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                sock.setsockopt(socket.SOL_SOCKET, direction, CLOSE_TIMEOUT)
         connection.release()
+
+
+def common_channel(connection: Any) -> Any:
+    """For what the server may refuse. It closes the channel then, and py-amqp opens it again. Raises OSError."""
+    opened(connection)
+    return connection.default_channel
+
+
+def consuming_channel(connection: Any) -> Any:
+    """A new channel whose messages come as the bytes that were sent, whatever encoding they claim to have."""
+    channel = connection.channel()
+    channel.auto_decode = False
+    return channel
 
 
 class Confirms:
@@ -184,7 +209,8 @@ class Confirms:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise TimeoutError(f"{before:,} messages were not confirmed within {seconds:g} s")
-                drain(self._connection, left)
+                drain(self._connection, min(left, BEAT_SECONDS))
+                self._connection.heartbeat_check()
         refused, self._refused = self._refused, 0
         if refused:
             raise AMQPError(f"the server could not take {refused:,} messages")
@@ -271,13 +297,14 @@ class RabbitOutcomes:
     """Outcomes of a producer out of its stream, from where that ends when this is made."""
 
     def __init__(self, url: str, producer: str, *, timeout_seconds: float = 5.0) -> None:
-        self._waiting: list[Any] = []
+        self._waiting: deque[Any] = deque()
+        self._unacknowledged = 0
         self._connection = connect(url, timeout_seconds=timeout_seconds)
         with self._told():
             declare_stream(
                 self._connection, outcomes_queue(producer), outcomes_binding(producer), keep=EVENTS_KEEP
             )
-            self._channel = self._connection.channel()
+            self._channel = consuming_channel(self._connection)
             self._channel.basic_qos(0, READ_AHEAD, False)
             self._channel.basic_consume(
                 outcomes_queue(producer),
@@ -293,15 +320,21 @@ class RabbitOutcomes:
                 with self._told():
                     drain(self._connection, min(left, 1.0))
                 continue
-            found, self._waiting[:] = list(self._waiting), []
-            for one in found:
-                yield one.body.encode() if isinstance(one.body, str) else one.body
-            with self._told():
-                self._channel.basic_ack(found[-1].delivery_tag, multiple=True)
+            one = self._waiting.popleft()
+            yield one.body
+            self._read(one)
             deadline = time.monotonic() + within_seconds
 
     def close(self) -> None:
         close(self._connection)
+
+    def _read(self, one: Any) -> None:
+        """Now and then the server hears how far we are: it gives no more ahead than so many."""
+        self._unacknowledged += 1
+        if self._unacknowledged >= ACKNOWLEDGED_AT_ONCE or not self._waiting:
+            with self._told():
+                self._channel.basic_ack(one.delivery_tag, multiple=True)
+            self._unacknowledged = 0
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -317,14 +350,12 @@ def declare_stream(connection: Any, queue: str, binding: str, *, keep: int) -> N
 
     keep: about how many events stay in it. Raises FAILURES.
     """
-    channel = connection.channel()
+    channel = common_channel(connection)
     try:
         channel.queue_declare(queue, passive=True)
     except NotFound:
-        channel = connection.channel()
         channel.queue_declare(queue, durable=True, auto_delete=False, arguments=stream_arguments(keep))
         channel.queue_bind(queue, EVENTS_EXCHANGE, binding)
-    channel.close()
 
 
 def stream_arguments(keep: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from messages.amqp_wire import drain
 from messages.events import EventType
 from messages.publisher import RABBITMQ
 from messages.publisher import connect as connect_redis
-from messages.rabbitmq import FAILURES, READ_AHEAD, close, connect, failure
+from messages.rabbitmq import FAILURES, READ_AHEAD, close, connect, consuming_channel, failure
 from messages.streams import EVENTS, outcomes_queue, read_commands_stream
 from workers.queues import delivery_of
 from workers.settings import Settings
@@ -174,7 +174,7 @@ class RabbitMemory:
     def _consumed(self, queue: str, offset: datetime | str, quiet_seconds: float) -> Iterator[Any]:
         """From an offset on, until nothing has come for so long. Several of these may be read in turn."""
         came: list[Any] = []
-        channel = self._connection.channel()
+        channel = consuming_channel(self._connection)
         channel.basic_qos(0, READ_AHEAD, False)
         tag = channel.basic_consume(queue, callback=came.append, arguments={"x-stream-offset": offset})
         try:

@@ -1,9 +1,9 @@
 """Between the product's processes and a server: connections can be cut, held up, or cut exactly at what matters.
 
-That is a COMMIT on its way to PostgreSQL, and commands or events on their way into Valkey's streams.
+That is a COMMIT on its way to PostgreSQL, and commands or events on their way to Valkey or RabbitMQ.
 
-A port for each role, so that one can be hit without the others. It speaks TCP to the clients and the server's own socket on
-the other side. Nothing is changed on the way: what a server says to a cut client is lost, as it is on a network.
+A port for each role, so that one can be hit without the others. It speaks TCP to the clients, and TCP or the server's own
+socket on the other side. Nothing is changed on the way: what a server says to a cut client is lost, as it is on a network.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 READ_BYTES = 65_536
+BASIC_PUBLISH = struct.pack("!HH", 60, 40)  # AMQP's class and method
 STARTUP_CODE = 3 << 16  # protocol 3.0; what comes before it (a request for encryption) has other codes
 
 
@@ -41,14 +43,25 @@ class Trap:
 class Proxy:
     """Usable with `with`; all of it may be called from any thread."""
 
-    def __init__(self, upstream: Path, roles: Sequence[str], *, postgres: bool = False) -> None:
-        """`postgres`: the traffic is PostgreSQL's, else Valkey's."""
+    def __init__(
+        self,
+        upstream: Path | tuple[str, int],
+        roles: Sequence[str],
+        *,
+        postgres: bool = False,
+        encrypted: SSLContext | None = None,
+    ) -> None:
+        """`upstream`: a socket, or host and port. `postgres`: the traffic is PostgreSQL's, else Valkey's or RabbitMQ's.
+
+        `encrypted`: how clients are spoken to; without it in the clear.
+        """
         self.upstream = upstream
         self.ports: dict[str, int] = {}
         self.postgres = postgres
         self.traps: list[Trap] = []
         self.held_up: list[str] = []
         self._roles = roles
+        self._encrypted = encrypted
         self._lines: set[_Line] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -141,13 +154,13 @@ class Proxy:
             ) -> None:
                 await self._serve(whose, reader, writer)
 
-            server = await asyncio.start_server(accept, "127.0.0.1", 0)
+            server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=self._encrypted)
             self.ports[role] = server.sockets[0].getsockname()[1]
             self._servers.append(server)
 
     async def _serve(self, whose: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            server = await asyncio.open_unix_connection(str(self.upstream))
+            server = await self._connected()
         except OSError:
             writer.transport.abort()
             return
@@ -160,6 +173,11 @@ class Proxy:
             line.cut()
             self._lines.discard(line)
 
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self.upstream, Path):
+            return await asyncio.open_unix_connection(str(self.upstream))
+        return await asyncio.open_connection(*self.upstream)
+
     async def _close(self) -> None:
         for server in self._servers:
             server.close()
@@ -167,6 +185,7 @@ class Proxy:
             line.cut()
         while self._lines:
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)  # what was aborted is closed when the loop comes round to it
 
 
 class _Line:
@@ -283,5 +302,5 @@ def commits(frame: bytes) -> bool:
 
 
 def publishes(data: bytes) -> bool:
-    """Whether it is, or begins, what goes into a stream: a producer's commands, or a call of a script of ours."""
-    return b"XADD" in data or b"EVALSHA" in data
+    """Whether it is, or begins, what goes into a stream or an exchange: a producer's commands, or the relay's events."""
+    return b"XADD" in data or b"EVALSHA" in data or BASIC_PUBLISH in data
