@@ -12,16 +12,16 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from amqp.exceptions import ConsumerCancelled
 
 from ledger.batch import Delivery, Move
 from ledger.trust import Producers
-from messages.amqp_wire import drain
-from messages.rabbitmq import close, connect
-from messages.streams import commands_queue, commands_stream, read_routing_key, routing_key
+from messages.amqp_wire import drain, opened
+from messages.rabbitmq import close, connect, consuming_channel
+from messages.streams import COMMANDS_EXCHANGE, commands_queue, commands_stream, read_routing_key, routing_key
 from workers.lag import moment
 from workers.streams import LONGEST_KEPT_BYTES, LONGEST_SIGNATURE, MAX_BYTES, MAX_DELIVERIES, cut
 from workers.topology import (
@@ -40,10 +40,14 @@ from workers.topology import (
 
 # Two to three of them without a word, and the server gives what we were given to the next.
 HEARTBEAT_SECONDS = 1
-# How many messages of a queue the server gives us ahead: few until it is known how long they are.
-FIRST_PREFETCH, LEAST_PREFETCH, MOST_PREFETCH = 20, 2, 1_000
-AHEAD_BYTES = 2 * 1024 * 1024
+# How many messages of a queue we are given before we acknowledge any. The same for every worker, and never lowered: what
+# comes back to a quorum queue stands behind what came back before and was not given out again, so each must take all of it.
+PREFETCH = 1_000
+# What we hold at most; the rest waits in the connection. A message is an object of ours, too.
+HELD_BYTES, OBJECT_BYTES = 64 * 1024 * 1024, 1_000
 AGAIN_SECONDS = 10.0
+# How long queues are declared and consumed at a stretch: at first, and between two readings.
+BEGIN_SECONDS, START_SECONDS = 1.0, 0.1
 
 log = structlog.get_logger(__name__)
 
@@ -67,11 +71,8 @@ class Consumed:
 
     queue: str
     channel: Any
-    tag: str = ""
-    prefetch: int = FIRST_PREFETCH
     outstanding: deque[Arrived] = field(default_factory=deque)
     waiting: deque[Arrived] = field(default_factory=deque)
-    average_bytes: float = 0.0
 
     def acknowledge(self) -> None:
         """Whatever is done and has nothing before it that is not: what was passed over is still to come."""
@@ -81,12 +82,13 @@ class Consumed:
         if last is not None:
             self.channel.basic_ack(last.tag, multiple=True)
 
-    @property
-    def fitting_prefetch(self) -> int:
-        """As many as have the room that a queue is given, by how long they have been so far."""
-        if not self.average_bytes:
-            return FIRST_PREFETCH
-        return int(min(MOST_PREFETCH, max(LEAST_PREFETCH, AHEAD_BYTES / self.average_bytes)))
+
+class Wanted(NamedTuple):
+    """A queue that is to be read, and its binding; without one it is read if it is there."""
+
+    queue: str
+    exchange: str | None = None
+    key: str = ""
 
 
 class QueueReader:
@@ -100,14 +102,19 @@ class QueueReader:
         *,
         producers: Producers | None = None,
         name: str = "coins worker",
+        held_bytes: int = HELD_BYTES,
     ) -> None:
         self.partition = partition
         self.partitions = partitions
         self.producers = producers
         self._url = url
         self._name = name
+        self._most_bytes = held_bytes
+        self._held_bytes = 0
+        self._beat_at = 0.0
         self._connection: Any = None
         self._queues: dict[str, Consumed] = {}
+        self._to_start: deque[Wanted] = deque()
         self._by_delivery: dict[int, tuple[Consumed, Arrived]] = {}
         self._known: set[str] = set()
         self._seen: Producers | None = None
@@ -117,17 +124,19 @@ class QueueReader:
         """Consume every queue of the partition: those of today's producers, and those that any worker ever has."""
         self.close()
         self._connection = connect(self._url, heartbeat_seconds=HEARTBEAT_SECONDS, name=self._name)
-        self._known = {name for name in positions if self._is_ours(name)}
-        self._consume_all()
-        return sorted(self._queues.keys() - self._known)
+        self._known = self._remembered(positions)
+        self._want()
+        names = {one.queue for one in self._to_start}
+        self._start_some(BEGIN_SECONDS)
+        return sorted(names - positions.keys())
 
     def read(self, block_milliseconds: int | None) -> list[Delivery]:
         """What has come, a turn for each queue; waits for the first if asked to."""
         if self._has_changed():
-            self._consume_all()
+            self._want()
+        self._start_some(START_SECONDS)
         if block_milliseconds and not any(one.waiting for one in self._queues.values()):
-            drain(self._connection, block_milliseconds / 1000)
-        self._connection.heartbeat_check()
+            self._listen(block_milliseconds / 1000)
         taken: list[Delivery] = []
         size = 0
         turns = itertools.zip_longest(*(list(one.waiting) for one in self._queues.values()))
@@ -145,10 +154,7 @@ class QueueReader:
 
     def tick(self) -> None:
         """Take what the server has sent, so that it knows that we live, and we that it does."""
-        drain(self._connection, 0)
-        self._connection.heartbeat_check()
-        for one in self._queues.values():
-            self._fit(one)
+        self._listen(0)
 
     def moves(self, deliveries: Iterable[Delivery]) -> list[Move]:
         """None: the server knows what was acknowledged. The epoch alone fences."""
@@ -162,6 +168,7 @@ class QueueReader:
             if found is not None:
                 consumed, arrived = found
                 arrived.done = True
+                self._held_bytes -= arrived.size
                 touched[consumed.queue] = consumed
         for consumed in touched.values():
             consumed.acknowledge()
@@ -175,71 +182,89 @@ class QueueReader:
             close(self._connection)
         self._connection = None
         self._queues, self._by_delivery = {}, {}
+        self._held_bytes = 0
+        self._to_start.clear()
 
     # Which queues
 
-    def _is_ours(self, queue: str) -> bool:
-        key = key_of(queue)
-        found = read_routing_key(key) if key is not None else None
-        return found is not None and found[0] % self.partitions == self.partition
+    def _remembered(self, positions: Mapping[str, str]) -> set[str]:
+        """Queues that were read before. Of a partition that is gone also those of producers who came to it later."""
+        places = [(queue, place) for queue in positions if (place := _place(queue)) is not None]
+        ours = {queue for queue, place in places if self._is_ours(place)}
+        gone = {place for _, place in places if place >= self.partitions and self._is_ours(place)}
+        return ours | {commands_queue(place, name) for place in gone for name in owners(self.producers)}
+
+    def _is_ours(self, partition: int) -> bool:
+        return partition % self.partitions == self.partition
 
     def _has_changed(self) -> bool:
         if self.producers is not self._seen:
             return True
         return self._look_again_at is not None and time.monotonic() > self._look_again_at
 
-    def _consume_all(self) -> None:
+    def _want(self) -> None:
+        """Everything that is to be read and is not yet."""
         self._seen, self._look_again_at = self.producers, None
-        self._consume(commands_queue(self.partition), OTHERS, routing_key(self.partition, "*"))
+        wanted = [Wanted(commands_queue(self.partition), OTHERS, routing_key(self.partition, "*"))]
         for name in owners(self.producers):
             key = routing_key(self.partition, name)
-            self._consume(commands_queue(self.partition, name), ROUTE, key)
-        for queue in self._known - self._queues.keys():
-            if is_there(self._connection, queue):
-                self._start(queue)
+            wanted.append(Wanted(commands_queue(self.partition, name), ROUTE, key))
+        mine = {one.queue for one in wanted}
+        wanted += [Wanted(queue) for queue in sorted(self._known - mine)]
+        self._to_start = deque(one for one in wanted if one.queue not in self._queues)
 
-    def _consume(self, queue: str, exchange: str, key: str) -> None:
-        if queue in self._queues:
-            return
+    def _start_some(self, seconds: float) -> None:
+        """For so long at most: meanwhile the lease is not renewed, and what has come waits."""
+        until = time.monotonic() + seconds
+        while self._to_start:
+            wanted = self._to_start.popleft()
+            if self._is_there(wanted):
+                self._start(wanted.queue)
+            if time.monotonic() > until:
+                return
+
+    def _is_there(self, wanted: Wanted) -> bool:
+        """Whether the queue is there, or is now."""
+        if wanted.exchange is None:
+            return is_there(self._connection, wanted.queue)
         try:
-            declare_queue(self._connection, Queue(queue, commands_arguments(version_of(self._connection))))
+            declare_queue(
+                self._connection, Queue(wanted.queue, commands_arguments(version_of(self._connection)))
+            )
         except Missing as missing:
             # Its commands come by the common queue as long as it is not there.
             log.warning("a queue is missing", why=str(missing))
             self._look_again_at = time.monotonic() + AGAIN_SECONDS
-            return
-        bind(self._connection, Binding(exchange, queue, key))
-        self._start(queue)
+            return False
+        bind(self._connection, Binding(wanted.exchange, wanted.queue, wanted.key))
+        return True
 
     def _start(self, queue: str) -> None:
-        consumed = Consumed(queue, self._connection.channel())
-        self._queues[queue] = consumed
-        self._subscribe(consumed)
-
-    def _subscribe(self, one: Consumed) -> None:
-        one.channel.basic_qos(0, one.prefetch, False)
-        one.tag = one.channel.basic_consume(
-            one.queue,
+        one = self._queues[queue] = Consumed(queue, consuming_channel(self._connection))
+        one.channel.basic_qos(0, PREFETCH, False)
+        one.channel.basic_consume(
+            queue,
             callback=lambda message: self._came(one, message),
-            on_cancel=lambda tag: _canceled(one.queue, tag),
+            on_cancel=lambda tag: _canceled(queue, tag),
         )
-
-    def _fit(self, one: Consumed) -> None:
-        """Have the server give more ahead, or less, where messages are much shorter or longer than was thought."""
-        fitting = one.fitting_prefetch
-        if not (fitting >= 2 * one.prefetch or 2 * fitting <= one.prefetch):
-            return
-        one.channel.basic_cancel(one.tag)
-        one.prefetch = fitting
-        self._subscribe(one)
 
     # What comes
 
+    def _listen(self, seconds: float) -> None:
+        """Take what the server has sent; say that we live, and look whether it does."""
+        if self._held_bytes < self._most_bytes:
+            drain(self._connection, seconds, lambda: self._held_bytes >= self._most_bytes)
+            self._connection.heartbeat_check()
+        elif time.monotonic() > self._beat_at:
+            # Its own heartbeats stand behind what we do not take yet.
+            opened(self._connection).send_heartbeat()
+            self._beat_at = time.monotonic() + HEARTBEAT_SECONDS / 2
+
     def _came(self, one: Consumed, message: Any) -> None:
         tag = message.delivery_info["delivery_tag"]
-        size = len(message.body) + 200
-        one.average_bytes = 0.9 * one.average_bytes + 0.1 * size if one.average_bytes else size
-        arrived = Arrived(tag, delivery_of(one.queue, message, self.producers), size)
+        delivery = delivery_of(one.queue, message, self.producers)
+        arrived = Arrived(tag, delivery, len(delivery.body) + OBJECT_BYTES)
+        self._held_bytes += arrived.size
         one.outstanding.append(arrived)
         one.waiting.append(arrived)
         self._by_delivery[id(arrived.delivery)] = (one, arrived)
@@ -247,15 +272,15 @@ class QueueReader:
 
 def delivery_of(queue: str, message: Any, producers: Producers | None) -> Delivery:
     """A message as it came in: by whose routing key, with its signature."""
-    body = message.body if isinstance(message.body, bytes) else b""
+    body: bytes = message.body or b""  # an empty one is no bytes to py-amqp
     known = read_routing_key(message.delivery_info["routing_key"])
-    signature = (message.headers or {}).get("signature")
+    signature = _bytes((message.headers or {}).get("signature"))
     made = Delivery(
         commands_stream(*known) if known is not None else queue,
         str(message.delivery_info["delivery_tag"]),
         known[1] if known is not None else None,
         body,
-        signature=signature.encode()[:LONGEST_SIGNATURE] if isinstance(signature, str) else None,
+        signature=signature[:LONGEST_SIGNATURE] if signature is not None else None,
         producers=producers,
         arrived_at=arrived_at(message),
     )
@@ -269,6 +294,13 @@ def _canceled(queue: str, tag: str) -> None:
     raise ConsumerCancelled(f"the queue {queue} was deleted, or its node is gone (consumer {tag})")
 
 
+def _bytes(header: Any) -> bytes | None:
+    """A text is one to some clients and bytes to others."""
+    if isinstance(header, str):
+        return header.encode(errors="replace")
+    return bytes(header) if isinstance(header, bytes | bytearray | memoryview) else None
+
+
 def arrived_at(message: Any) -> float | None:
     """As the server notes it where it is set up to, else as the producer has: in whole seconds, so at the latest."""
     noted = (message.headers or {}).get("timestamp_in_ms")
@@ -280,6 +312,13 @@ def arrived_at(message: Any) -> float | None:
 
 def key_of(queue: str) -> str | None:
     """The routing key of a commands queue's name: `coins.commands.<partition>[.<producer>]`."""
-    beginning, _, rest = queue.partition("coins.commands.")
+    beginning, _, rest = queue.partition(f"{COMMANDS_EXCHANGE}.")
     partition, _, producer = rest.partition(".")
     return f"{producer}.{partition}" if not beginning and partition else None
+
+
+def _place(queue: str) -> int | None:
+    """The partition of a commands queue; None where it has no such name."""
+    key = key_of(queue)
+    found = read_routing_key(key) if key is not None else None
+    return found[0] if found is not None else None

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from amqp.exceptions import AccessRefused, NotFound
 
 from ledger.trust import Producers
-from messages.rabbitmq import stream_arguments
+from messages.rabbitmq import common_channel, stream_arguments
 from messages.streams import (
     COMMANDS_EXCHANGE,
     EVENTS_EXCHANGE,
@@ -206,7 +206,4 @@ def _binding(channel: Any, one: Binding) -> None:
 
 
 def _on_channel(connection: Any, work: Callable[[Any], None]) -> None:
-    """On a channel of its own: the server closes it with whatever it refuses."""
-    channel = connection.channel()
-    work(channel)
-    channel.close()
+    work(common_channel(connection))
