@@ -11,9 +11,10 @@ from typing import Any
 from amqp.exceptions import ResourceLocked
 
 from messages.amqp_wire import drain
-from messages.rabbitmq import EVENT, Confirms, close, connect, declare_stream
+from messages.rabbitmq import EVENT, Confirms, close, common_channel, connect, declare_stream
 from messages.streams import EVENTS_EXCHANGE, outcomes_binding, outcomes_queue
 from workers.publishing import RelayedElsewhere
+from workers.topology import Binding, bind
 
 # Two to three of them without a word, and the server lets the next relay in.
 HEARTBEAT_SECONDS = 1
@@ -22,8 +23,12 @@ LOCK = "coins.relay"
 FURTHER = "event.#"
 
 
+class Unheard(Exception):
+    """Events for which there is no stream. Whoever begins again declares it."""
+
+
 class RabbitEvents:
-    """Raises what py-amqp does, OSError, and RelayedElsewhere."""
+    """Raises what py-amqp does, OSError, Unheard and RelayedElsewhere."""
 
     def __init__(self, url: str, *, keep: int, name: str = "coins relay") -> None:
         self._keep = keep
@@ -40,10 +45,12 @@ class RabbitEvents:
                 key = route.decode()
                 self._keep_outcomes(key)
                 confirms.publish(
-                    event, EVENTS_EXCHANGE, key, mandatory=False, content_type=EVENT, type=type_.decode()
+                    event, EVENTS_EXCHANGE, key, mandatory=True, content_type=EVENT, type=type_.decode()
                 )
                 published += 1
         confirms.wait(CONFIRM_SECONDS)
+        if confirms.returned:
+            raise Unheard(f"no stream takes {confirms.returned[0]}: it was deleted, or is not bound any more")
         return published
 
     def tick(self) -> None:
@@ -64,12 +71,12 @@ class RabbitEvents:
     def _leading(self) -> Confirms:
         if self._confirms is None:
             try:
-                self._connection.channel().queue_declare(
+                common_channel(self._connection).queue_declare(
                     LOCK, exclusive=True, durable=False, auto_delete=False
                 )
             except ResourceLocked:
                 raise RelayedElsewhere from None
-            declare_stream(self._connection, EVENTS_EXCHANGE, FURTHER, keep=self._keep)
+            self._ensure_stream(EVENTS_EXCHANGE, FURTHER)
             self._confirms = Confirms(self._connection)
         return self._confirms
 
@@ -78,7 +85,9 @@ class RabbitEvents:
         kind, _, rest = key.partition(".")
         producer = rest.partition(".")[0]
         if kind == "outcome" and producer not in self._streams:
-            declare_stream(
-                self._connection, outcomes_queue(producer), outcomes_binding(producer), keep=self._keep
-            )
+            self._ensure_stream(outcomes_queue(producer), outcomes_binding(producer))
             self._streams.add(producer)
+
+    def _ensure_stream(self, queue: str, key: str) -> None:
+        declare_stream(self._connection, queue, key, keep=self._keep)
+        bind(self._connection, Binding(EVENTS_EXCHANGE, queue, key))
