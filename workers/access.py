@@ -11,6 +11,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ledger.trust import Producer, Producers
@@ -108,7 +109,8 @@ def write_private(file: Path, text: str) -> None:
         fresh.replace(file)
         _sync(file.parent)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
         raise SettingsInvalid(f"{file} cannot be written: {error.strerror}") from None
 
 
