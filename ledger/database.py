@@ -9,7 +9,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ledger.errors import DatabaseUnavailable
 
-IDLE_IN_TRANSACTION_SECONDS = 5
+# No longer than the lease: a process that is frozen in a batch is stood in for as soon as any other.
+IDLE_IN_TRANSACTION_SECONDS = 3
 JOB_IDLE_IN_TRANSACTION_SECONDS = 30
 LOCK_TIMEOUT_SECONDS = 10
 # Every statement of the path looks rows up by index, whatever the statistics say while tables are small or just filled.

@@ -21,6 +21,7 @@ from structlog.contextvars import bind_contextvars
 
 from ledger.batch import Batch
 from ledger.database import connect
+from ledger.fence import LEASE_SECONDS
 from ledger.trust import Producers
 from workers.ahead import Ahead
 from workers.leases import PartitionLease
@@ -32,6 +33,8 @@ BLOCK_MILLISECONDS = 250
 TAKE_SECONDS = 0.25
 RENEW_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 5.0
+# The server at the edge is told that we live, also while many messages are decoded.
+TICK_SECONDS = 0.25
 # A batch takes a fraction of a second. One that is in hand this long waits for a database that does not answer.
 HANGS_AFTER_SECONDS = 6.0
 
@@ -80,6 +83,8 @@ class PartitionConsumer(Consumer):
         self.closed = False
         self._finished = threading.Event()
         self._renewed_at = 0.0
+        self._ticked_at = 0.0
+        self._looked_at = 0.0
         self._failures = 0
         # What was read is of no use any more, once the batch in flight has come to its end.
         self._afresh = False
@@ -106,8 +111,11 @@ class PartitionConsumer(Consumer):
 
     def close(self) -> None:
         self.closed = True
-        if self._in_flight is not None and self._finished.is_set() and not self._afresh:
-            self._acknowledge(self._in_flight)
+        try:
+            if self._in_flight is not None and self._finished.is_set() and not self._afresh:
+                self._acknowledge(self._in_flight)
+        except Exception as error:  # noqa: BLE001 - whatever the edge's client raises
+            log.info("what is committed could not be acknowledged; its key decides", error=str(error).strip())
         self._reader.close()
         if self._connection is not None:
             try:
@@ -123,7 +131,7 @@ class PartitionConsumer(Consumer):
     def _next(self) -> MessageProxy | None:
         self._look_who_may_send()
         if self._epoch is not None and not self._afresh:
-            self._reader.tick()
+            self._tick()
         if self._in_flight is not None:
             self._wait_for_batch()
             return None
@@ -190,7 +198,13 @@ class PartitionConsumer(Consumer):
                     delivery.producers = producers
         for delivery in deliveries:
             delivery.decoded()
+            if time.monotonic() - self._ticked_at > TICK_SECONDS:
+                self._tick()
         self._ahead.extend(deliveries)
+
+    def _tick(self) -> None:
+        self._reader.tick()
+        self._ticked_at = time.monotonic()
 
     def _send(self) -> MessageProxy:
         assert self._epoch is not None
@@ -211,6 +225,7 @@ class PartitionConsumer(Consumer):
         if not self._afresh and not self._ahead and not self._finished.is_set():
             self._fill(None)
         if not self._finished.wait(BLOCK_MILLISECONDS / 1000):
+            self._let_go_if_superseded()
             return
         batch, self._in_flight = self._in_flight, None
         assert batch is not None
@@ -224,6 +239,19 @@ class PartitionConsumer(Consumer):
             return
         self._acknowledge(batch)
         self._reader.tidy(idle=False)
+
+    def _let_go_if_superseded(self) -> None:
+        """A batch that hangs renews no lease. Whoever has taken it over is to be given what the edge has given us."""
+        now = time.monotonic()
+        if self._afresh or now - self._sent_at < LEASE_SECONDS or now - self._looked_at < RENEW_SECONDS:
+            return
+        self._looked_at = now
+        assert self._lease is not None
+        assert self._epoch is not None
+        if not self._lease.is_ours(self._epoch):
+            log.warning("partition lost in a batch", partition=self._lease.partition, epoch=self._epoch)
+            self._afresh = True
+            self._reader.close()
 
     def _acknowledge(self, batch: EdgeBatch) -> None:
         if batch.committed:
@@ -256,7 +284,7 @@ class PartitionConsumer(Consumer):
     def _connected(self) -> PartitionLease:
         if self._lease is None or self._connection is None or self._connection.closed:
             self._connection = connect(
-                self._url, name="worker lease", options="-c lock_timeout=1s -c statement_timeout=5s"
+                self._url, name="worker lease", options="-c lock_timeout=500ms -c statement_timeout=5s"
             )
             self._lease = PartitionLease(
                 self._connection,

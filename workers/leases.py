@@ -15,7 +15,7 @@ from workers.process import GONE_AFTER_SECONDS
 
 # A session that holds a batch open past its lease, and has kept the server waiting for its client this long, belongs to a
 # process that is frozen. One that works, however long, is left alone.
-FROZEN_AFTER_SECONDS = 4
+FROZEN_AFTER_SECONDS = 1
 
 _CREATE = "INSERT INTO partition (id) VALUES (%(partition)s) ON CONFLICT (id) DO NOTHING"
 
@@ -45,6 +45,8 @@ _RENEW = f"""
 UPDATE partition SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
 WHERE id = %(partition)s AND epoch = %(epoch)s
 RETURNING id"""
+
+_IS_OURS = "SELECT FROM partition WHERE id = %(partition)s AND epoch = %(epoch)s"
 
 _TOO_MANY = f"""
 SELECT count(*) > ceil(%(partitions)s::float8 / greatest((
@@ -96,6 +98,10 @@ class PartitionLease:
     def renew(self, epoch: int) -> bool:
         """Whether the partition is still ours under this epoch."""
         return self.connection.execute(_RENEW, self._values(epoch)).fetchone() is not None
+
+    def is_ours(self, epoch: int) -> bool:
+        """The same without renewing it, which has to wait for a batch that is open."""
+        return self.connection.execute(_IS_OURS, self._values(epoch)).fetchone() is not None
 
     def has_too_many(self) -> bool:
         """Whether this partition is one too many for us, now that there are more workers."""

@@ -289,7 +289,7 @@ KINDS = (
     ),
     Kind("no file may grow: Valkey", no_file_may_grow(lambda stage: stage.valkey, 1), 0.5, 3.0),
     Kind("connections cut: to PostgreSQL", cut(of_database, *ANY)),
-    Kind("connections cut: to Valkey", cut(of_edge, *ANY, PRODUCERS)),
+    Kind("connections cut: to the edge", cut(of_edge, *ANY, PRODUCERS)),
     Kind("COMMIT cut before the server got it", cut_exactly(of_database, Moment.BEFORE, *COMMIT), 4.0, 15.0),
     Kind(
         "COMMIT cut after it was done, before its client heard so",
@@ -314,7 +314,7 @@ KINDS = (
         15.0,
     ),
     Kind("connections held up: to PostgreSQL", hold_up(of_database, *ANY), 0.5, 15.0),
-    Kind("connections held up: to Valkey", hold_up(of_edge, *ANY, PRODUCERS), 0.5, 8.0),
+    Kind("connections held up: to the edge", hold_up(of_edge, *ANY, PRODUCERS), 0.5, 8.0),
     Kind("a lease runs out", lease_runs_out),
     Kind("the clock jumps", clock_jumps, 2.0, 7.0),
 )

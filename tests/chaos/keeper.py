@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from deploy.embedded import EmbeddedServer
 from deploy.errors import DeployError
 from tests.chaos.proxy import Proxy
+from tests.rabbitmq import through
 from tests.system.site import JOBS, RELAY, SCHEDULER, WORKER, Program, Site, until
 
 LOOK_SECONDS = 0.1
@@ -35,6 +36,7 @@ class Keeper:
 
     site: Site
     database: Proxy
+    redis: Proxy
     edge: Proxy
     roles: list[str]
     servers: list[EmbeddedServer]
@@ -62,6 +64,12 @@ class Keeper:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+
+    def edge_url(self, role: str) -> str:
+        """Where a role finds the edge: behind its proxy."""
+        port = self.edge.ports[role]
+        url = self.site.rabbitmq_url
+        return f"redis://127.0.0.1:{port}/0" if url is None else through(url, port)
 
     def add(self, role: str) -> Post:
         """One process more of a role."""
@@ -118,12 +126,13 @@ class Keeper:
 
     def _start(self, role: str) -> Program:
         self.starts += 1
-        database, edge = self.database.ports[role], self.edge.ports[role]
+        database, redis = self.database.ports[role], self.redis.ports[role]
         return self.site.start(
             *VERBS[role],
             wait=False,
             DATABASE_URL=f"postgresql://coinworks@127.0.0.1:{database}/{self.site.database}",
-            REDIS_URL=f"redis://127.0.0.1:{edge}/0",
+            REDIS_URL=f"redis://127.0.0.1:{redis}/0",
+            EDGE_URL=self.edge_url(role),
             EVENTS_KEEP=self.events_keep,
         )
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from ledger.database import connect
 from ledger.verify import verify
-from messages.streams import COMMANDS
+from messages.streams import COMMANDS, commands_queue
 from tests.chaos.load import Load, ProducerLoad
+from tests.rabbitmq import looked_at
 from tests.system.listening import Answer, Listener
 from tests.system.site import Program, Site, until
 
@@ -26,24 +27,37 @@ def demand_all_is_well(
     *,
     within_seconds: float = DRAINED_SECONDS,
     logs: Callable[[], str] | None = None,
+    faults: int = 1,
 ) -> None:
-    """Wait until everything is answered, then demand all of it. Where the load had to send again, repeats are allowed."""
+    """Wait until everything is answered, then demand all of it. Where the load had to send again, repeats are allowed.
+
+    faults: how many there were. After each RabbitMQ may deliver once more what was committed and not acknowledged yet: it is
+    answered as the duplicate that it is then, and nothing else comes twice.
+    """
     load.stop()
     began = time.monotonic()
     said = logs or site.logs
-    until(lambda: _all_answered(load, listener), within_seconds, lambda: _missing(load, listener, said))
+    redeliveries = faults if site.rabbitmq_url else 0
+    repeated = load.repeated or redeliveries > 0
+    until(
+        lambda: _all_answered(load, listener, repeated),
+        within_seconds,
+        lambda: _missing(load, listener, said),
+    )
     print(f"{load.size} outcomes, the last {time.monotonic() - began:.1f} s after the last command")  # noqa: T201
     time.sleep(0.2)
     for event, bodies in listener.by_event().items():
         assert len(bodies) == 1, f"event {event} was published with different contents: {bodies}"
     for producer in load.producers:
-        _demand_order(producer, listener, load.repeated)
+        _demand_order(producer, listener, repeated)
+        if not load.repeated:
+            _demand_few_repeats(producer, listener, redeliveries)
     demand_balances(site, load)
     demand_sound_books(site)
 
 
-def _all_answered(load: Load, listener: Listener) -> bool:
-    if not load.repeated:
+def _all_answered(load: Load, listener: Listener, repeated: bool) -> bool:
+    if not repeated:
         return all(listener.count(one.name) >= len(one.expected) for one in load.producers)
     return all(
         set(one.expected) <= {heard.answer for heard in listener.of(one.name)} for one in load.producers
@@ -62,6 +76,15 @@ def _demand_order(producer: ProducerLoad, listener: Listener, repeated: bool) ->
     for place, (answer, wanted) in enumerate(zip(answers, expected, strict=False)):
         assert answer == wanted, f"{producer.name}: outcome {place} is {answer}, expected {wanted}"
     assert len(answers) == len(expected), f"{producer.name}: {len(answers)} outcomes for {len(expected)}"
+
+
+def _demand_few_repeats(producer: ProducerLoad, listener: Listener, redeliveries: int) -> None:
+    """No command was answered more often than it was delivered."""
+    sent = Counter(one.id for one in producer.expected)
+    answered = Counter(one.answer.id for one in listener.of(producer.name))
+    many = {id_: count for id_, count in answered.items() if count > sent[id_] * (1 + redeliveries)}
+    assert many == {}, f"{producer.name}: answered more often than after {redeliveries} redeliveries"
+    print(f"{producer.name}: {answered.total() - sent.total()} answers to what was delivered again")  # noqa: T201
 
 
 def _first_of_each(answers: Iterable[Answer]) -> list[Answer]:
@@ -120,7 +143,7 @@ def demand_garbage_is_kept(site: Site, load: Load) -> None:
     }
     assert set(kept) == set(sent)
     assert all(kept[raw] >= count for raw, count in sent.items()), (kept, sent)
-    if not load.repeated:
+    if not load.repeated and site.rabbitmq_url is None:
         assert kept == sent
 
 
@@ -134,9 +157,7 @@ def demand_everything_came_to_rest(
         left = [f"{n} in {name}" for name, n in site.rows(_LEFT) if n]
         owned = [site.owner_of(0), site.owner_of(1), site.relaying()]
         left += [f"owned by nobody who lives: {one}" for one in owned if one is None or one.pid not in pids]
-        with site.edge() as edge:
-            lengths = {key: edge.xlen(key) for key in edge.scan_iter(match=f"{COMMANDS}*", _type="stream")}
-        return left + [f"{n} entries left in {key!r}" for key, n in lengths.items() if n]
+        return left + [f"{n} entries left in {key!r}" for key, n in _unread(site).items() if n]
 
     until(lambda: not stuck(), REST_SECONDS, lambda: "\n".join([*stuck(), logs()]))
     ahead = "SELECT job, at FROM job_run WHERE at > clock_timestamp() + interval '2 minutes'"
@@ -144,6 +165,17 @@ def demand_everything_came_to_rest(
     gaps = "SELECT top, year FROM receipt GROUP BY 1, 2 HAVING count(*) <> max(seq) OR min(seq) <> 1"
     assert site.rows(gaps) == []
     assert site.value("SELECT count(*) FROM receipt") == sum(one.receipts for one in load.producers)
+
+
+def _unread(site: Site) -> dict[Any, int]:
+    """How many commands stand in each stream or queue."""
+    if site.rabbitmq_url is not None:
+        names = [
+            commands_queue(one, name) for one in range(site.partitions) for name in (None, "coins", "cli")
+        ]
+        return {name: one.messages for name, one in looked_at(site.rabbitmq_url, *names).items()}
+    with site.edge() as edge:
+        return {key: edge.xlen(key) for key in edge.scan_iter(match=f"{COMMANDS}*", _type="stream")}
 
 
 _LEFT = """

@@ -1,4 +1,4 @@
-"""Where a campaign plays: servers on small disks, two proxies, a clock, and a keeper who starts again what has ended."""
+"""Where a campaign plays: servers on small disks, proxies before them, a clock, and a keeper who starts what has ended."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.chaos.clocks import Clock
 from tests.chaos.disks import SmallDisk, family, limit_files, small_disk
 from tests.chaos.keeper import VERBS, Keeper
 from tests.chaos.proxy import Proxy
+from tests.rabbitmq import server_address
 from tests.system.site import Program, Site, administer, site_on
 
 PARTITIONS = 2
@@ -42,11 +43,12 @@ SESSIONS = {
 
 @dataclass(frozen=True)
 class Stage:
-    """All that faults act on."""
+    """All that faults act on. The edge is Valkey's, then `edge` and `redis` are the same, or a virtual host of RabbitMQ."""
 
     site: Site
     keeper: Keeper
     database: Proxy
+    redis: Proxy
     edge: Proxy
     clock: Clock
     disks: dict[str, SmallDisk]
@@ -102,6 +104,7 @@ class Stage:
         for disk in self.disks.values():
             disk.free()
         self.database.calm()
+        self.redis.calm()
         self.edge.calm()
         for server in (self.postgres, self.valkey):
             with contextlib.suppress(Exception):
@@ -119,8 +122,8 @@ def wake(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def stage(directory: Path, *, events_keep: int) -> Iterator[Stage]:
-    """The whole system on servers of its own."""
+def stage(directory: Path, *, events_keep: int, rabbitmq_url: str | None = None) -> Iterator[Stage]:
+    """The whole system on servers of its own; with a virtual host of RabbitMQ that is the edge."""
     with contextlib.ExitStack() as stack:
         disks = {
             name: stack.enter_context(small_disk(directory / name, megabytes=size))
@@ -144,9 +147,13 @@ def stage(directory: Path, *, events_keep: int) -> Iterator[Stage]:
         roles = [*VERBS, PRODUCERS]
         sockets = [short_address(one.data_dir) / one.name for one in (both.postgres, both.valkey)]
         database = stack.enter_context(Proxy(sockets[0] / ".s.PGSQL.5432", roles, postgres=True))
-        edge = stack.enter_context(Proxy(sockets[1] / "valkey.sock", roles))
-        site = stack.enter_context(site_on(both, disks["files"].path / "site", partitions=PARTITIONS))
-        keeper = Keeper(site, database, edge, ROLES, [both.postgres, both.valkey], events_keep)
-        made = Stage(site, stack.enter_context(keeper), database, edge, clock, disks)
+        redis = edge = stack.enter_context(Proxy(sockets[1] / "valkey.sock", roles))
+        if rabbitmq_url is not None:
+            edge = stack.enter_context(Proxy(server_address(), roles))
+        site = stack.enter_context(
+            site_on(both, disks["files"].path / "site", partitions=PARTITIONS, rabbitmq_url=rabbitmq_url)
+        )
+        keeper = Keeper(site, database, redis, edge, ROLES, [both.postgres, both.valkey], events_keep)
+        made = Stage(site, stack.enter_context(keeper), database, redis, edge, clock, disks)
         stack.callback(made.calm)
         yield made

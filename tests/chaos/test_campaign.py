@@ -25,6 +25,7 @@ from tests.chaos.reckoning import (
 )
 from tests.chaos.stage import PRODUCERS, Stage, stage
 from tests.chaos.summary import summary
+from tests.system.conftest import ON_RABBITMQ, REDIS
 from tests.system.listening import Listener
 from tests.system.site import until
 
@@ -44,12 +45,14 @@ def seed() -> int:
     return random.SystemRandom().randrange(1_000_000) if LONG else SHORT_SEED
 
 
-@pytest.fixture
-def played_on() -> Iterator[Stage]:
+@pytest.fixture(params=[REDIS, pytest.param(ON_RABBITMQ, marks=pytest.mark.rabbitmq)])
+def played_on(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """With each edge in turn."""
+    url = request.getfixturevalue("rabbitmq_host") if request.param == ON_RABBITMQ else None
     # Not where pytest keeps what tests leave behind: these disks are to go with the test.
     with (
         tempfile.TemporaryDirectory(prefix="coins-chaos-", ignore_cleanup_errors=True) as directory,
-        stage(Path(directory), events_keep=20_000) as made,
+        stage(Path(directory), events_keep=20_000, rabbitmq_url=url) as made,
     ):
         yield made
 
@@ -61,7 +64,7 @@ def test_whatever_fails_in_whatever_order_every_command_has_one_outcome(played_o
     else:
         plans = schedule(seed, len(KINDS), pause_seconds=0.65, longest_seconds=4.0)
     site, campaign = played_on.site, Campaign(played_on, plans)
-    edge_url = f"redis://127.0.0.1:{played_on.edge.ports[PRODUCERS]}/0"
+    edge_url = played_on.keeper.edge_url(PRODUCERS)
     with Listener(site.edge_url, NAMES) as listener:
         try:
             with Load(
@@ -79,7 +82,12 @@ def test_whatever_fails_in_whatever_order_every_command_has_one_outcome(played_o
             ended_at = time.time()
             played_on.keeper.wait_complete(BACK_SECONDS)
             demand_all_is_well(
-                site, load, listener, within_seconds=DRAINED_SECONDS, logs=played_on.keeper.logs
+                site,
+                load,
+                listener,
+                within_seconds=DRAINED_SECONDS,
+                logs=played_on.keeper.logs,
+                faults=2 * len(plans),
             )
             demand_one_outcome_each(site, load, listener)
             demand_everything_came_to_rest(site, load, played_on.keeper.everybody(), played_on.keeper.logs)

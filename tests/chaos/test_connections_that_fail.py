@@ -8,22 +8,25 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from deploy.embedded import short_address
+from messages.streams import partition_of
 from tests.chaos.load import Load
 from tests.chaos.proxy import Proxy
 from tests.chaos.reckoning import demand_all_is_well
+from tests.rabbitmq import server_address, through
 from tests.system.listening import Listener
 from tests.system.site import RELAY, WORKER, Program, Site, until
 
 pytestmark = pytest.mark.system
 SEED = 20_271
 PRODUCERS = ["north", "south", "east", "west"]
-# An open batch of nobody's is ended by the server after five seconds, a lease that ran out is an orphan's after four.
+# Whose batch hangs tells for six seconds that it lives, and is gone for the others after four more; so is its lease by then.
 TAKEN_OVER_SECONDS = 18.0
 
 
 @pytest.fixture
-def site(open_site: Callable[[int], Site]) -> Site:
-    return open_site(2)
+def site(open_any_site: Callable[[int], Site]) -> Site:
+    """On each edge in turn, with two partitions."""
+    return open_any_site(2)
 
 
 @pytest.fixture
@@ -54,8 +57,42 @@ def test_a_worker_that_only_its_batches_hang_in_is_stood_in_for(site: Site, data
             mine = next(n for n in (0, 1) if site.owner_of(n) is not healthy)
             until(lambda: site.owner_of(mine) is healthy, TAKEN_OVER_SECONDS, site.logs)
             print(f"stood in for after {time.monotonic() - began:.1f} s")  # noqa: T201
+            # On RabbitMQ only after the one that hangs has let go of the queue.
+            theirs = [name for name in PRODUCERS if partition_of(name, 2) == mine]
+            before = sum(map(listener.count, theirs))
+            until(lambda: sum(map(listener.count, theirs)) > before, 5, site.logs)
             database.let_through("worker", "coins worker")
         demand_all_is_well(site, load, listener)
+
+
+@pytest.mark.rabbitmq
+def test_connections_to_rabbitmq_that_are_cut_or_say_nothing_lose_and_double_nothing(
+    open_site_on_rabbitmq: Callable[[int], Site],
+) -> None:
+    """The worker's, in the middle of what it was given; the relay's, in the middle of what it publishes; the producers'."""
+    site = open_site_on_rabbitmq(1)
+    assert site.rabbitmq_url is not None
+    with Proxy(server_address(), ["worker", "relay", "producers"]) as edge:
+        urls = {role: through(site.rabbitmq_url, port) for role, port in edge.ports.items()}
+        site.start(*WORKER, EDGE_URL=urls["worker"])
+        site.start(*RELAY, EDGE_URL=urls["relay"])
+        with Listener(site.edge_url, PRODUCERS) as listener:
+            with Load(urls["producers"], seed=SEED + 1, producers=PRODUCERS, at_once=30) as load:
+                until(lambda: len(listener.heard) > 200, 20, site.logs)
+                for role in ("worker", "relay", "worker", "producers", "relay"):
+                    edge.cut(role)
+                    more_comes(site, listener)
+                edge.hold_up("worker")
+                load.run_for(3.0)
+                edge.let_through("worker")
+                more_comes(site, listener)
+            demand_all_is_well(site, load, listener, faults=3)
+        site.end()
+
+
+def more_comes(site: Site, listener: Listener) -> None:
+    before = len(listener.heard)
+    until(lambda: len(listener.heard) > before + 50, 15, site.logs)
 
 
 def owners(site: Site) -> list[Program]:

@@ -9,7 +9,8 @@ import pytest
 
 from deploy.embedded import EmbeddedServers
 from messages.envelope import MAX_MESSAGE_BYTES
-from tests.chaos.test_traffic_that_collides import event, family
+from tests.chaos.test_traffic_that_collides import event, family, send
+from tests.system.conftest import ON_RABBITMQ, REDIS
 from tests.system.listening import Listener
 from tests.system.site import RELAY, WORKER, Site, site_on, until
 from workers.streams import KEPT_BYTES
@@ -44,12 +45,14 @@ POISON = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[REDIS, pytest.param(ON_RABBITMQ, marks=pytest.mark.rabbitmq)])
 def running(
-    durable_servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, durable_servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Site, Listener]]:
-    """One system for all of them: poison that lasts would show in the next."""
-    with site_on(durable_servers, tmp_path_factory.mktemp("poison"), partitions=1) as site:
+    """One system for all of them, on each edge in turn: poison that lasts would show in the next."""
+    url = request.getfixturevalue("rabbitmq_host") if request.param == ON_RABBITMQ else None
+    directory = tmp_path_factory.mktemp("poison")
+    with site_on(durable_servers, directory, partitions=1, rabbitmq_url=url) as site:
         site.start_all(WORKER, RELAY)
         with Listener(site.edge_url, ["office", "odd", "odd-after", "mixed"]) as listener:
             family(site, listener, credit=1)
@@ -60,17 +63,15 @@ def running(
 def test_what_comes_after_is_decided(name: str, running: tuple[Site, Listener]) -> None:
     site, listener = running
     before = listener.count("odd-after")
-    with site.edge() as edge:
-        edge.xadd("coins:commands:0:odd", {"event": POISON[name]})
-        edge.xadd("coins:commands:0:odd", {"other": "field", "and": "another"})
-        edge.xadd(
-            "coins:commands:0:odd-after",
-            {"event": event("odd-after", name, "TopUp", account="a", amount=1)},
-        )
+    send(site, "odd", 0, POISON[name])
+    if site.rabbitmq_url is None:
+        with site.edge() as edge:
+            edge.xadd("coins:commands:0:odd", {"other": "field", "and": "another"})
+    send(site, "odd-after", 0, event("odd-after", name, "TopUp", account="a", amount=1))
     try:
         until(lambda: listener.count("odd-after") > before, 6, lambda: site.logs()[-1_500:])
     finally:
-        if listener.count("odd-after") == before:
+        if listener.count("odd-after") == before and site.rabbitmq_url is None:
             # Out of the way, so that the others can be tried.
             with site.edge() as edge:
                 edge.delete("coins:commands:0:odd")
@@ -90,6 +91,7 @@ def _as_kept(body: bytes) -> bytes:
     return body if len(body) <= MAX_MESSAGE_BYTES else body[:KEPT_BYTES]
 
 
+@pytest.mark.parametrize("running", [REDIS], indirect=True)
 def test_a_key_that_is_no_stream_stops_nobody(running: tuple[Site, Listener]) -> None:
     """Anybody on an open edge may have written a list where commands go."""
     site, listener = running
@@ -111,8 +113,7 @@ def test_garbage_in_an_array_costs_its_neighbours_nothing(running: tuple[Site, L
     site, listener = running
     good = json.loads(event("mixed", 1, "TopUp", account="a", amount=1))
     array = [good, 7, {**good, "id": "2", "data": {}}, None, {**good, "id": "3"}]
-    with site.edge() as edge:
-        edge.xadd("coins:commands:0:mixed", {"event": json.dumps(array)})
+    send(site, "mixed", 0, json.dumps(array).encode())
     until(lambda: listener.count("mixed") == 3, 6, site.logs)
     assert [(one.answer.id, one.answer.reason) for one in listener.of("mixed")] == [
         ("1", None),

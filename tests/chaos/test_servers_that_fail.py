@@ -7,9 +7,11 @@ import time
 
 import pytest
 
+from messages.streams import commands_queue
 from tests.chaos.load import Load
 from tests.chaos.reckoning import demand_all_is_well, demand_sound_books
 from tests.chaos.test_workers_that_fail import measured
+from tests.rabbitmq import looked_at
 from tests.system.listening import Listener
 from tests.system.site import JOBS, RELAY, SCHEDULER, WORKER, Site, until
 
@@ -50,7 +52,8 @@ def test_nothing_is_lost_or_doubled_when_valkey_crashes_and_comes_back(site: Sit
         demand_all_is_well(site, load, listener)
 
 
-def test_while_postgresql_is_away_nothing_is_refused_and_health_says_so(site: Site) -> None:
+def test_while_postgresql_is_away_nothing_is_refused_and_health_says_so(any_site: Site) -> None:
+    site = any_site
     site.start_all(WORKER, RELAY, JOBS, SCHEDULER)
     with Listener(site.edge_url, PRODUCERS) as listener:
         with Load(site.edge_url, seed=SEED + 2) as load:
@@ -63,6 +66,10 @@ def test_while_postgresql_is_away_nothing_is_refused_and_health_says_so(site: Si
             checks = {one["name"]: one["ok"] for one in json.loads(health.stdout)["checks"]}
             assert checks == {"edge": True, "database": False}
             time.sleep(max(0.0, away_at + 4 - time.time()))
+            if site.rabbitmq_url is not None:
+                (queue,) = looked_at(site.rabbitmq_url, commands_queue(0)).values()
+                assert queue.consumers == 0, "whoever cannot decide is given nothing"
+                assert queue.messages > 0
             site.servers.postgres.start()
             back_at = time.time()
             measured("PostgreSQL was away for 4 s, to the next outcome", listener, back_at, 8.0)

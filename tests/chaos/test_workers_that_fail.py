@@ -16,7 +16,9 @@ from tests.system.site import RELAY, WORKER, Program, Site, until
 pytestmark = pytest.mark.system
 SEED = 20_261
 STANDBY_SECONDS = 8.0  # 5 s are promised; the rest is for a machine that has other things to do
-FROZEN_SECONDS = 10.0  # the server ends a session that is idle in a transaction after five
+# By the lease, by the batch in hand, or by RabbitMQ, which has ended the connection of a process that said nothing.
+OVERTAKEN = ("partition lost", "FenceLost", "reading again from the ledger's position")
+FROZEN_SECONDS = 9.0  # the server ends a session that is idle in a transaction after three
 
 
 def measured(what: str, listener: Listener, since: float, within_seconds: float) -> float:
@@ -38,7 +40,8 @@ def other(one: Program, programs: list[Program]) -> Program:
     return next(program for program in programs if program.pid != one.pid)
 
 
-def test_a_stand_by_goes_on_within_seconds_after_the_active_worker_is_killed(site: Site) -> None:
+def test_a_stand_by_goes_on_within_seconds_after_the_active_worker_is_killed(any_site: Site) -> None:
+    site = any_site
     site.start_all(WORKER, WORKER, RELAY)
     with Listener(site.edge_url, ["north", "south", "east"]) as listener:
         with Load(site.edge_url, seed=SEED) as load:
@@ -65,7 +68,8 @@ def test_a_worker_killed_again_and_again_loses_and_doubles_nothing(site: Site) -
         demand_all_is_well(site, load, listener)
 
 
-def test_a_worker_that_wakes_up_after_a_stand_by_took_over_can_commit_nothing(site: Site) -> None:
+def test_a_worker_that_wakes_up_after_a_stand_by_took_over_can_commit_nothing(any_site: Site) -> None:
+    site = any_site
     site.start_all(WORKER, WORKER, RELAY)
     with Listener(site.edge_url, ["north", "south", "east"]) as listener:
         with Load(site.edge_url, seed=SEED + 2) as load:
@@ -75,7 +79,7 @@ def test_a_worker_that_wakes_up_after_a_stand_by_took_over_can_commit_nothing(si
                 "SIGSTOP of the active worker, to the next outcome", listener, frozen_at, STANDBY_SECONDS
             )
             frozen.wake()
-            until(lambda: "partition lost" in frozen.log or "FenceLost" in frozen.log, 10, site.logs)
+            until(lambda: any(word in frozen.log for word in OVERTAKEN), 10, site.logs)
             load.run_for(0.5)
         demand_all_is_well(site, load, listener)
 
@@ -95,8 +99,9 @@ def test_a_batch_in_hand_of_a_worker_that_was_overtaken_is_refused(site: Site) -
 
 
 def test_a_worker_frozen_in_the_middle_of_a_transaction_holds_the_partition_only_for_seconds(
-    site: Site,
+    any_site: Site,
 ) -> None:
+    site = any_site
     site.start_all(WORKER, WORKER, RELAY)
     with Listener(site.edge_url, ["north", "south", "east"]) as listener:
         with Load(site.edge_url, seed=SEED + 4, at_once=40, pause_seconds=0.01) as load:
@@ -126,7 +131,8 @@ def freeze(site: Site, program: Program, *, in_transaction: bool) -> float:
     raise AssertionError("never caught at the right moment")
 
 
-def test_a_worker_that_is_told_to_leave_goes_at_once_and_a_stand_by_goes_on(site: Site) -> None:
+def test_a_worker_that_is_told_to_leave_goes_at_once_and_a_stand_by_goes_on(any_site: Site) -> None:
+    site = any_site
     site.start_all(WORKER, WORKER, RELAY)
     with Listener(site.edge_url, ["north", "south", "east"]) as listener:
         with Load(site.edge_url, seed=SEED + 5) as load:
@@ -137,7 +143,7 @@ def test_a_worker_that_is_told_to_leave_goes_at_once_and_a_stand_by_goes_on(site
             print(f"SIGTERM, to its end: {time.time() - told_at:.2f} s")  # noqa: T201
             left_at = time.time()
             measured("SIGTERM, from its end to the next outcome", listener, left_at, 2.0)
-        demand_all_is_well(site, load, listener)
+        demand_all_is_well(site, load, listener, faults=0)
 
 
 def test_two_workers_share_two_partitions_and_stand_in_for_each_other(
