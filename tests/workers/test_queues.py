@@ -1,149 +1,23 @@
-"""Reading commands in turn from queues of a real RabbitMQ, whoever wrote them and whatever happens meanwhile."""
+"""Reading commands in turn from queues of a real RabbitMQ, whatever happens meanwhile."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
-from itertools import count
-from struct import pack
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from amqp.exceptions import ConsumerCancelled
 from structlog.testing import capture_logs
 
-from ledger.batch import Delivery
-from ledger.trust import Producer, Producers
-from messages.codec import Unreadable
-from messages.rabbitmq import FAILURES, Confirms, close, connect
-from messages.signing import sign
-from messages.streams import COMMANDS_EXCHANGE, commands_queue, routing_key
+from messages.rabbitmq import FAILURES
+from messages.streams import commands_queue, routing_key
 from tests.chaos.proxy import Proxy
-from tests.rabbitmq import make_user, publish_raw, server_address, through, users_removed, virtual_host
-from tests.system.site import until
+from tests.rabbitmq import make_user, server_address, through, users_removed
+from tests.workers.consuming import Host, known, numbers, read, read_rest, ticking
 from workers.queues import QueueReader
-from workers.topology import declare, is_there, topology, version_of
+from workers.topology import is_there
 
 pytestmark = pytest.mark.rabbitmq
-_numbers = count(1)
-
-
-CONTENT_TYPE, HEADERS, TIMESTAMP, CORRELATION = 0x8000, 0x2000, 0x0040, 0x0400
-
-
-def table(*items: bytes) -> bytes:
-    return pack(">HI", HEADERS, len(b"".join(items))) + b"".join(items)
-
-
-class Host:
-    """A virtual host in which everything is declared that stands there without a producers file, for one partition."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.connection = connect(url)
-        self._confirms = Confirms(self.connection)
-        self.declare(None)
-
-    def declare(self, producers: Producers | None) -> None:
-        made = topology(1, producers, events_keep=1_000, version=version_of(self.connection))
-        declare(self.connection, made)
-
-    def publish(self, key: str, *bodies: bytes, **properties: Any) -> None:
-        for body in bodies:
-            self._confirms.publish(body, COMMANDS_EXCHANGE, key, mandatory=True, **properties)
-        self._confirms.wait(10)
-
-    def number(self, producer: str, how_many: int) -> None:
-        """Messages that say which one they are."""
-        self.publish(routing_key(0, producer), *(b"%d" % number for number in range(how_many)))
-
-    def purge(self) -> None:
-        for name in (None, "coins", "cli"):
-            self.connection.default_channel.queue_purge(commands_queue(0, name))
-
-    def close(self) -> None:
-        close(self.connection)
-
-
-def ticking(reader: QueueReader) -> None:
-    """For some seconds."""
-    for _ in range(200):
-        reader.tick()
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def shared_host() -> Iterator[Host]:
-    with virtual_host() as url:
-        host = Host(url)
-        yield host
-        host.close()
-
-
-@pytest.fixture
-def host(shared_host: Host) -> Host:
-    shared_host.purge()
-    return shared_host
-
-
-@pytest.fixture
-def shop(host: Host) -> str:
-    """A producer of this test alone, with a queue of its own."""
-    name = f"shop-{next(_numbers)}"
-    host.declare(known(name))
-    return name
-
-
-@pytest.fixture
-def new() -> str:
-    """A producer of this test alone, for whom nothing is declared."""
-    return f"new-{next(_numbers)}"
-
-
-@pytest.fixture
-def open_reader(host: Host) -> Iterator[Callable[..., QueueReader]]:
-    """A reader that has begun, of partition 0 unless told otherwise, for producers of these names."""
-    made: list[QueueReader] = []
-
-    def opened(*names: str, url: str = host.url, partition: int = 0, partitions: int = 1) -> QueueReader:
-        reader = QueueReader(url, partition, partitions, producers=known(*names) if names else None)
-        made.append(reader)
-        reader.begin({})
-        return reader
-
-    yield opened
-    for reader in made:
-        reader.close()
-
-
-def known(*names: str) -> Producers:
-    return Producers({name: Producer(name, (f"{name} has a secret of its own",)) for name in names})
-
-
-def read(reader: QueueReader, number: int) -> list[Delivery]:
-    """So many deliveries, none of them done."""
-    found: list[Delivery] = []
-
-    def enough() -> bool:
-        reader.tick()
-        found.extend(reader.read(20))
-        return len(found) >= number
-
-    until(enough, 10, lambda: f"only {len(found)} of {number}")
-    return found
-
-
-def read_rest(reader: QueueReader) -> list[Delivery]:
-    """What comes until nothing has come for a moment."""
-    found: list[Delivery] = []
-    while some := reader.read(300):
-        found += some
-    return found
-
-
-def numbers(deliveries: list[Delivery]) -> list[int]:
-    return [int(one.body) for one in deliveries]
 
 
 # Order, turns, how much
@@ -343,120 +217,3 @@ def test_a_queue_that_is_deleted_under_it_is_noticed_and_declared_again(
     reader.begin({})
     host.number(shop, 1)
     assert numbers(read(reader, 1)) == [0]
-
-
-# What other clients write
-
-
-@pytest.mark.parametrize("key", ["x", "", "shop.99", "shop.0.1", "shop.00", ".0", "a.b", "#", "*.*"])
-def test_a_message_with_a_routing_key_of_nobody_arrives(
-    host: Host, open_reader: Callable[..., QueueReader], key: str
-) -> None:
-    host.publish(key, b"{}")
-    (one,) = read(open_reader(), 1)
-    assert (one.body, one.producer) == (b"{}", "shop" if key == "shop.99" else None)
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16", "rot13", "gzip", "none"])
-def test_a_body_is_what_was_sent_whatever_encoding_it_claims(
-    host: Host, shop: str, open_reader: Callable[..., QueueReader], encoding: str
-) -> None:
-    """Kombu's own producers say utf-8 of every text."""
-    body = '{"note": "¼ für Zoë"}'.encode()
-    host.publish(routing_key(0, shop), body, content_encoding=encoding)
-    (one,) = read(open_reader(shop), 1)
-    assert one.body == body
-
-
-def test_a_signature_is_read_as_text_or_as_bytes(
-    host: Host, shop: str, open_reader: Callable[..., QueueReader]
-) -> None:
-    producers = known(shop)
-    (secret,) = producers.by_name[shop].secrets
-    signature = sign(b"{}", secret.encode())
-    for header in (b"S" + pack(">I", len(signature)), b"x" + pack(">I", len(signature))):
-        written = table(b"\x09signature" + header + signature.encode())
-        publish_raw(host.url, COMMANDS_EXCHANGE, routing_key(0, shop).encode(), written, b"{}")
-    host.publish(routing_key(0, shop), b"{}", headers={"signature": 7})
-    assert [one.is_genuine for one in read(open_reader(shop), 3)] == [True, True, False]
-
-
-def test_an_empty_message_and_one_of_three_mebibytes_are_kept_as_unreadable(
-    host: Host, new: str, open_reader: Callable[..., QueueReader]
-) -> None:
-    host.publish(routing_key(0, new), b"", b"[" * 3 * 1024 * 1024, b"{}")
-    empty, long, _ = read(open_reader(), 3)
-    assert isinstance(empty.decoded()[0], Unreadable)
-    (part,) = long.decoded()
-    assert isinstance(part, Unreadable)
-    assert "3,145,728 bytes" in part.why
-    assert len(long.body) < 100_000
-
-
-def nested(depth: int) -> bytes:
-    inner = b""
-    for _ in range(depth):
-        inner = b"\x01xF" + pack(">I", len(inner)) + inner
-    return table(inner)
-
-
-# Of what the server itself lets through.
-ODD_PROPERTIES = {
-    "a short integer, as other clients write it": table(b"\x01xs\0\x07"),
-    "a time in the far future": table(b"\x01xT" + b"\xff" * 8),
-    "a timestamp beyond all years": pack(">HQ", TIMESTAMP, 2**64 - 1),
-    "an id that is no text": pack(">HB", CORRELATION, 2) + b"\xff\xfe",
-    "a signature with half a surrogate": table(b"\x09signatureS" + pack(">I", 3) + b"\xed\xa0\x80"),
-    "a signature that is no text": table(b"\x09signatureS" + pack(">I", 2) + b"\xff\xfe"),
-    "a signature of a megabyte's length": table(b"\x09signatureS" + pack(">I", 90_000) + b"A" * 90_000),
-    "a decimal of many places": table(b"\x01xD\xff" + b"\xff" * 4),
-    "tables in tables": nested(200),
-}
-
-
-@pytest.mark.parametrize("properties", ODD_PROPERTIES.values(), ids=ODD_PROPERTIES)
-def test_properties_of_any_kind_do_not_keep_a_message_from_being_read(
-    host: Host, shop: str, open_reader: Callable[..., QueueReader], properties: bytes
-) -> None:
-    key = routing_key(0, shop)
-    for body in (b"odd", b""):
-        publish_raw(host.url, COMMANDS_EXCHANGE, key.encode(), properties, body)
-    host.publish(key, b"even")
-    found = read(open_reader(shop), 3)
-    assert [(one.body, one.producer, one.is_genuine) for one in found] == [
-        (b"odd", shop, False),
-        (b"", shop, False),
-        (b"even", shop, False),
-    ]
-
-
-def test_headers_are_read_beside_properties_that_cannot_be(
-    host: Host, shop: str, open_reader: Callable[..., QueueReader]
-) -> None:
-    signature = sign(b"{}", known(shop).by_name[shop].secrets[0].encode()).encode()
-    header = b"\x09signatureS" + pack(">I", len(signature)) + signature
-    flags = CONTENT_TYPE | HEADERS | CORRELATION
-    written = pack(">H", flags) + b"\x04text" + pack(">I", len(header)) + header + b"\x02\xff\xfe"
-    publish_raw(host.url, COMMANDS_EXCHANGE, routing_key(0, shop).encode(), written, b"{}")
-    (one,) = read(open_reader(shop), 1)
-    assert one.is_genuine
-
-
-@pytest.mark.parametrize("key", [b"\xff.0", b"shop.\xff", b"\xed\xa0\x80.0", "caf\u00e9.0".encode()])
-def test_a_routing_key_that_is_no_text_is_nobodys(
-    host: Host, open_reader: Callable[..., QueueReader], key: bytes
-) -> None:
-    publish_raw(host.url, COMMANDS_EXCHANGE, key, pack(">H", 0), b"odd")
-    (one,) = read(open_reader(), 1)
-    assert (one.body, one.producer) == (b"odd", None)
-
-
-def test_a_copy_in_the_queue_of_another_producer_is_still_its_senders(
-    host: Host, shop: str, open_reader: Callable[..., QueueReader]
-) -> None:
-    """The server adds the routing keys of a header `CC`, and asks nobody whether that is allowed."""
-    bank = f"{shop}-bank"
-    reader = open_reader(shop, bank)
-    body = json.dumps({"who": shop}).encode()
-    host.publish(routing_key(0, shop), body, headers={"CC": [routing_key(0, bank)]})
-    assert [one.producer for one in read(reader, 2)] == [shop, shop]
