@@ -6,7 +6,7 @@ the streams of outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -51,11 +51,18 @@ class Memory(Protocol):
 
 
 def memory_of(
-    settings: Settings, since: datetime | None, positions: Mapping[str, str], producers: Producers | None
+    settings: Settings,
+    since: datetime | None,
+    positions: Mapping[str, str],
+    producers: Producers | None,
+    senders: Collection[str],
 ) -> Memory:
-    """What the edge of these settings remembers. Raises EdgeUnavailable, EdgeRefused, redis.RedisError."""
+    """What the edge of these settings remembers. senders: who is known to have sent something, whoever else may have.
+
+    Raises EdgeUnavailable, EdgeRefused, redis.RedisError.
+    """
     if settings.edge.startswith(RABBITMQ):
-        return RabbitMemory(settings.edge, since, producers)
+        return RabbitMemory(settings.edge, since, producers, senders)
     return RedisMemory(settings.edge, positions, producers)
 
 
@@ -103,8 +110,11 @@ class RedisMemory:
 class RabbitMemory:
     """The kept copy of all commands, up to where it ends when this is made."""
 
-    def __init__(self, url: str, since: datetime | None, producers: Producers | None) -> None:
+    def __init__(
+        self, url: str, since: datetime | None, producers: Producers | None, senders: Collection[str]
+    ) -> None:
         self._since = since
+        self._senders = senders
         self._producers = producers
         self._connection = connect(url, timeout_seconds=30.0, name="coins restored")
         try:
@@ -146,8 +156,8 @@ class RabbitMemory:
         close(self._connection)
 
     def _heard(self) -> list[str]:
-        """Whose outcomes there may be: producers of the file, and whoever has sent something since."""
-        names = dict.fromkeys(owners(self._producers))
+        """Whose outcomes there may be: producers of the file, and whoever has sent something before or since."""
+        names = dict.fromkeys([*owners(self._producers), *self._senders])
         for stream in self._streams:
             known = read_commands_stream(stream)
             if known is not None and known[1] is not None:

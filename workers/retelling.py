@@ -63,6 +63,11 @@ LEASE_SECONDS = 10.0
 NO_DECISION = (Reason.IDEMPOTENCY_CONFLICT, Reason.INVALID_MESSAGE)
 
 _BATCHES = "SELECT id, received_at FROM batch WHERE received_at >= %s"
+# Who has sent something lately, by the streams that it came by.
+_SENDERS = """
+SELECT DISTINCT sent ->> 2 FROM (SELECT deliveries FROM batch ORDER BY id DESC LIMIT 10000) b,
+  json_array_elements(b.deliveries::json) AS sent
+WHERE sent ->> 2 IS NOT NULL"""
 _LAST_BATCH = "SELECT id, received_at FROM batch ORDER BY id DESC LIMIT 1"
 
 
@@ -140,7 +145,8 @@ def _retell(settings: Settings, skip: int, progress: Callable[[str], None]) -> R
         last_batch, since = row if row is not None else (0, None)
         begin = since - MARGIN if since is not None else None
         positions = dict(looking.execute("SELECT stream, position FROM position").fetchall())
-        memory = memory_of(settings, begin, positions, producers_now(settings))
+        senders = [name for (name,) in looking.execute(_SENDERS)]
+        memory = memory_of(settings, begin, positions, producers_now(settings), senders)
         try:
             progress("reading what was told")
             known = set(looking.execute(_BATCHES, (begin,)).fetchall()) if begin is not None else set()
