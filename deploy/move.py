@@ -27,6 +27,7 @@ from deploy.up import (
     demand_not_half_restored,
     demand_not_moved,
     exclusive,
+    remembered_edge,
     without_password,
 )
 from ledger.copying import Copied, copy, count_rows, is_fresh
@@ -81,7 +82,8 @@ def move(embedded: EmbeddedServers, target_url: str, *, dry_run: bool = False) -
         connect(embedded.postgres.url, name="move") as source,
         connect(target_url, name="move") as target,
     ):
-        demand_rest(source, embedded.valkey.url)
+        edge = remembered_edge(embedded.postgres.data_dir)
+        demand_rest(source, edge or embedded.valkey.url)
         fresh = is_fresh(target)
         if dry_run:
             rows = count_rows(source)
@@ -98,7 +100,7 @@ def move(embedded: EmbeddedServers, target_url: str, *, dry_run: bool = False) -
         mark(embedded.postgres.data_dir, target_url)
         say("verifying the target")
         differences = verify(target).differences
-    tell(embedded.postgres.data_dir, target_url, copied, goes_on)
+    tell(embedded.postgres.data_dir, target_url, copied, goes_on, edge)
     if differences:
         say(
             f"verification found {len(differences)} differences: see them with `coins verify`. Every row is as it was, "
@@ -121,16 +123,20 @@ def mark(data_dir: Path, target_url: str) -> None:
     (data_dir / MOVED_FILE).write_text(told, encoding="utf-8")
 
 
-def tell(data_dir: Path, target_url: str, copied: Copied, goes_on: list[str]) -> None:
+def tell(data_dir: Path, target_url: str, copied: Copied, goes_on: list[str], edge: str | None) -> None:
     """What was done, and what is to be done next."""
     say(f"{copied.total:,} rows of {len(copied.rows)} tables are the same on both sides")
     if goes_on:
         say(f"not done yet, and goes on there: {', '.join(goes_on)}")
     say("next, in the environment of every process:")
     say(f"  COINS_DATABASE_URL={without_password(target_url)}")
-    say(
-        "  COINS_REDIS_URL=…        an empty Redis 7 or Valkey, with appendonly yes; producers send there from now on"
-    )
+    if edge is None:
+        say(
+            "  COINS_REDIS_URL=…        an empty Redis 7 or Valkey, with appendonly yes; producers send there from now on"
+        )
+    else:
+        say("  COINS_REDIS_URL=…        an empty Redis 7 or Valkey, for jobs")
+        say(f"  COINS_EDGE_URL={without_password(edge)}   as before; producers go on sending there")
     say("  COINS_PARTITIONS=…       as before")
     for what, setting in (
         ("files", "COINS_FILES_DIR"),

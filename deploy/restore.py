@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -25,7 +26,7 @@ from deploy.embedded import EmbeddedPostgres, EmbeddedServers, servers
 from deploy.errors import DeployError, NotBackedUp
 from deploy.interruption import interruptible, running
 from deploy.supervisor import end_leftover_children, end_leftover_server, make_private, say
-from deploy.up import DEFAULT_DATA, RESTORING_FILE, demand_not_moved, doors_of, exclusive
+from deploy.up import DEFAULT_DATA, RESTORING_FILE, demand_not_moved, doors_of, exclusive, remembered_edge
 from ledger.database import connect
 from ledger.errors import DatabaseUnavailable, LedgerError, SchemaOutdated
 from ledger.migrate import migrate
@@ -112,6 +113,7 @@ def put_in_place(backup: Path, data_dir: Path, wal: Path | None, moment: datetim
         raise NotBackedUp(f"{wal} is no directory; name the WAL archive")
     say(f"checking {database}")
     verify_backup(database)
+    demand_later(database, moment)
     postgres = EmbeddedPostgres(data_dir)
     end_leftover_server(postgres.home, postgres.programs, postgres.stop_signal)
     fresh = postgres.home.with_name("postgres.restored")
@@ -121,7 +123,11 @@ def put_in_place(backup: Path, data_dir: Path, wal: Path | None, moment: datetim
     if wal is not None:
         recover(fresh, wal.resolve(), moment)
     postgres.adopt(fresh)
+    half_made = (data_dir / RESTORING_FILE).exists()
     (data_dir / RESTORING_FILE).touch()
+    if half_made:
+        # What an earlier attempt has left is nobody's database.
+        shutil.rmtree(postgres.home, ignore_errors=True)
     if postgres.home.exists():
         aside = postgres.home.with_name(f"postgres.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         postgres.home.rename(aside)
@@ -131,6 +137,19 @@ def put_in_place(backup: Path, data_dir: Path, wal: Path | None, moment: datetim
         if (backup / what).exists() and not (data_dir / what).exists():
             copied = shutil.copytree if (backup / what).is_dir() else shutil.copy2
             copied(backup / what, data_dir / what)
+
+
+def demand_later(database: Path, moment: datetime | None) -> None:
+    """Raises NotBackedUp where the moment lies before the back-up was begun: there is no way back from it."""
+    label = (database / "backup_label").read_text(encoding="utf-8")
+    found = re.search(r"^START TIME: (\S+ \S+) (UTC|GMT)$", label, re.M)
+    if moment is None or found is None:
+        return
+    begun = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    if moment <= begun:
+        raise NotBackedUp(
+            f"--at {moment.isoformat()} lies before this back-up, which was begun at {begun.isoformat()}: take an older one"
+        )
 
 
 def recover(fresh: Path, wal: Path, moment: datetime | None) -> None:
@@ -147,6 +166,7 @@ def recover(fresh: Path, wal: Path, moment: datetime | None) -> None:
 def bring_up(data_dir: Path, *, skip: int) -> int:
     """Recover, decide again what was told since, verify. Returns the exit code."""
     doors = doors_of(data_dir, None)
+    rabbitmq = doors.rabbitmq_url or remembered_edge(data_dir)
     embedded = servers(data_dir)
     embedded.postgres.start_seconds = LONGEST_RECOVERY_SECONDS
     with running(embedded):
@@ -156,7 +176,7 @@ def bring_up(data_dir: Path, *, skip: int) -> int:
         settings = Settings(
             database_url=SecretStr(embedded.postgres.url),
             redis_url=SecretStr(embedded.valkey.url),
-            edge_url=None,
+            edge_url=SecretStr(rabbitmq) if rabbitmq is not None else None,
             data_dir=data_dir,
             partitions=doors.partitions,
             producers_file=doors.producers_file,

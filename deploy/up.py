@@ -22,6 +22,8 @@ from deploy.embedded import EmbeddedServer, EmbeddedServers, link_address, serve
 from deploy.errors import AlreadyRunning, DeployError, HalfRestored, Interrupted, Moved, ServerNotStarted
 from deploy.listening import Address, ListeningValkey, address_of, listening_servers
 from deploy.supervisor import Child, Supervisor, end_leftover_children, make_private, say
+from messages.publisher import RABBITMQ
+from workers.access import write_private
 from workers.embedded_access import ACCESS_FILE
 from workers.errors import SettingsInvalid
 from workers.figures import Figures
@@ -29,9 +31,11 @@ from workers.logs import configure
 from workers.metrics import METRICS_DIR, served_together
 from workers.producers import PRODUCERS_FILE
 from workers.producers import load as load_producers
-from workers.settings import ENDPOINTS_FILE, load, load_with_sources
+from workers.settings import ENDPOINTS_FILE, Settings, load, load_with_sources
 
 DEFAULT_DATA = Path(".coins")
+# Where commands came in when the system ran last, if that was RabbitMQ.
+EDGE_FILE = "edge.url"
 MOVED_FILE = "moved"
 RESTORING_FILE = "restoring"
 READY_SECONDS = 60.0
@@ -73,13 +77,14 @@ def main(arguments: Sequence[str]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """Who may send, by which file (None: whoever reaches the local socket), where the edge listens besides, over how many
-    partitions commands are spread, and where metrics are asked for."""
+    """Who may send, by which file (None: whoever reaches the edge), where the edge listens besides, over how many
+    partitions commands are spread, where metrics are asked for, and the RabbitMQ where commands come in, if they do."""
 
     producers_file: Path | None = None
     address: Address | None = None
     partitions: int = 1
     metrics_address: str | None = None
+    rabbitmq_url: str | None = None
 
 
 def doors_of(data_dir: Path, listen: str | None) -> Doors:
@@ -90,6 +95,11 @@ def doors_of(data_dir: Path, listen: str | None) -> Doors:
     partitions = settings.partitions if sources["partitions"].startswith("environment") else 1
     if file is None and (data_dir / PRODUCERS_FILE).exists():
         file = data_dir / PRODUCERS_FILE
+    rabbitmq = rabbitmq_of(settings, sources)
+    if rabbitmq is not None and listen is not None:
+        raise SettingsInvalid(
+            "--listen opens the embedded edge, and with COINS_EDGE_URL commands come in by RabbitMQ"
+        )
     address = address_of(listen) if listen is not None else None
     if file is not None:
         file = file.resolve()
@@ -99,7 +109,37 @@ def doors_of(data_dir: Path, listen: str | None) -> Doors:
             "--listen opens the edge to other machines, and needs a producers file that says who may send what; make one: "
             f"coins producer new NAME --commands A,B --under ACCOUNT --data {data_dir}"
         )
-    return Doors(file, address, partitions, settings.metrics_address)
+    return Doors(file, address, partitions, settings.metrics_address, rabbitmq)
+
+
+def rabbitmq_of(settings: Settings, sources: Mapping[str, str]) -> str | None:
+    """The RabbitMQ that the environment names as the edge; of an earlier run's nothing is known here."""
+    if settings.edge_url is None or sources["edge_url"].startswith("embedded"):
+        return None
+    url = settings.edge_url.get_secret_value()
+    return url if url.startswith(RABBITMQ) else None
+
+
+def remember_edge(data_dir: Path, doors: Doors) -> None:
+    """For whoever restores or moves this system when it does not run."""
+    file = data_dir / EDGE_FILE
+    if doors.rabbitmq_url is not None:
+        write_private(file, doors.rabbitmq_url)
+        return
+    if (before := remembered_edge(data_dir)) is not None:
+        say(
+            f"warning: the last run in {data_dir} read commands from {without_password(before)}, and this one does not: "
+            "set COINS_EDGE_URL if some may be waiting there"
+        )
+        file.unlink()
+
+
+def remembered_edge(data_dir: Path) -> str | None:
+    """The RabbitMQ that commands came in by when the system ran last; None where that was its own edge."""
+    try:
+        return (data_dir / EDGE_FILE).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
 
 
 def run(data_dir: Path, *, preparation: Child, table: Sequence[Child], doors: Doors = Doors()) -> int:
@@ -149,6 +189,7 @@ def run_in(
         stack.callback(supervisor.stop)
         stack.callback(say, "stopping")
         embedded.start(interrupted=stopping)
+        remember_edge(data_dir, doors)
         write_whole(data_dir / ENDPOINTS_FILE, endpoints)
         supervisor.start()
         supervisor.run_once(preparation)
@@ -159,6 +200,8 @@ def run_in(
             say(f"metrics are at http://{doors.metrics_address}/metrics")
         urls = f"database={endpoints['database_url']}  redis={without_password(endpoints['redis_url'])}"
         edge = f"  edge={doors.address}" if doors.address is not None else ""
+        if doors.rabbitmq_url is not None:
+            edge = f"  edge={without_password(doors.rabbitmq_url)}"
         say(f"ready  data={data_dir}  {urls}{edge}  pid={os.getpid()}")
         watch(embedded, supervisor, stopping)
 
@@ -192,6 +235,8 @@ def endpoints_of(embedded: EmbeddedServers, doors: Doors) -> dict[str, str]:
     found = {**embedded.endpoints, "partitions": str(doors.partitions)}
     if doors.producers_file is not None:
         found["producers_file"] = str(doors.producers_file)
+    if doors.rabbitmq_url is not None:
+        found["edge_url"] = doors.rabbitmq_url
     if isinstance(embedded.valkey, ListeningValkey):
         found[ACCESS_FILE] = str(embedded.valkey.access_file)
     return found
@@ -217,6 +262,8 @@ def metrics_of(
 
 
 def who_may_send(doors: Doors) -> str:
+    if doors.producers_file is None and doors.rabbitmq_url is not None:
+        return "warning: there is no producers file; every command that reaches RabbitMQ's virtual host is accepted"
     if doors.producers_file is None:
         return "warning: there is no producers file; every command that reaches the local socket is accepted"
     if doors.address is None:

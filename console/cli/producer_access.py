@@ -43,6 +43,14 @@ def on_rabbitmq(settings: Settings) -> bool:
     return settings.edge_url is not None and settings.edge.startswith(RABBITMQ)
 
 
+def runs_without(settings: Settings, file: Path) -> bool:
+    """Whether an embedded system runs under the data directory that does not go by this file."""
+    from workers.settings import embedded_endpoints
+
+    found = embedded_endpoints(settings.data_dir)
+    return bool(found) and Path(found.get("producers_file", "")).resolve() != file.resolve()
+
+
 class Access(NamedTuple):
     """What became of the server's access rules, in words, and whether it went well."""
 
@@ -134,8 +142,8 @@ def tell_all(told: dict[str, Any], published: Access, *, as_json: bool) -> None:
     write_fields([(Column(name), value) for name, value in shown.items()])
     say("secret and password are shown this once")
     if system is not None:
+        own = "" if "exchange" in told else " (not at the embedded one, which has its own)"
         say(
-            f"the system itself logs in at such a server as {system['user']} with the password {system['password']} "
-            "(not at the embedded one, which has its own)"
+            f"the system itself logs in at such a server as {system['user']} with the password {system['password']}{own}"
         )
     published.tell()

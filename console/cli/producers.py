@@ -8,7 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from console.cli.processes import DataDir
-from console.cli.producer_access import publish_access, shown_streams, streams, tell_all, told_of
+from console.cli.producer_access import (
+    publish_access,
+    runs_without,
+    shown_streams,
+    streams,
+    tell_all,
+    told_of,
+)
 from workers.errors import SettingsInvalid
 from workers.settings import Settings
 
@@ -98,6 +105,11 @@ def new(
     made = enrol(file, name, rules)
     if rules == ():
         say(f"{name} may send nothing yet: coins producer allow {name} --commands A,B --under ACCOUNT")
+    if runs_without(settings, file):
+        say(
+            "warning: the running system was started without a producers file, and goes on taking every command: stop "
+            "`coins up` and start it again"
+        )
     published = publish_access(file, acl, settings)
     told = {"producer": name, "may_send": _may_send(rules), **told_of(made[name], settings, file)}
     system = made.get(SYSTEM_USER)
