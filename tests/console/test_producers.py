@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import tomllib
@@ -44,6 +46,10 @@ def test_the_first_producer_comes_with_the_systems_own(coins: Coins, file: Path)
     assert list(found) == ["coins", "cli", "shop"]
     assert "rules" not in found["coins"]
     assert "rules" not in found["cli"]
+    user, _, hashed = found["shop"].pop("amqp_logins")[0].partition(":")
+    salted = base64.b64decode(hashed)
+    assert user == "shop"
+    assert salted[4:] == hashlib.sha256(salted[:4] + told["password"].encode()).digest()
     assert found["shop"] == {
         "secrets": [told["secret"]],
         "logins": [login_of(told["password"])],
