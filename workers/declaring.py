@@ -15,12 +15,13 @@ def declare_edge(settings: Settings) -> list[str]:
     if not settings.edge.startswith(RABBITMQ):
         return []
     from messages.rabbitmq import FAILURES, close, connect, failure
-    from workers.topology import Missing, declare, version_of
+    from workers.topology import Missing, declare, objections, version_of
 
     connection = connect(settings.edge, name="coins migrate")
     try:
         wanted = _wanted(settings, version_of(connection))
         made = declare(connection, wanted)
+        wrong = objections(connection, wanted)
     except Missing as missing:
         raise NotReady(
             f"RabbitMQ: {missing}. Let an administrator import the definitions: coins migrate --definitions rabbitmq.json, "
@@ -30,7 +31,15 @@ def declare_edge(settings: Settings) -> list[str]:
         raise failure(error, "RabbitMQ could not be prepared") from error
     finally:
         close(connection)
-    return [f"declared {', '.join(made)}"] if made else ["RabbitMQ: everything is declared"]
+    done = f"declared {', '.join(made)}" if made else "RabbitMQ: everything is declared"
+    return [done, *(f"warning: {one}" for one in wrong)]
+
+
+def wrong_at_edge(settings: Settings, connection: Any) -> list[str]:
+    """What is declared on RabbitMQ and is not as it has to be, a sentence each. Raises what py-amqp does."""
+    from workers.topology import objections, version_of
+
+    return objections(connection, _wanted(settings, version_of(connection)))
 
 
 def _wanted(settings: Settings, version: tuple[int, ...]) -> Any:

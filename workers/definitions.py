@@ -40,12 +40,8 @@ def definitions(settings: Settings) -> dict[str, Any]:
         commands_keep=settings.commands_keep,
         version=_version(settings),
     )
-    made: dict[str, Any] = {
-        "vhosts": [{"name": vhost}],
-        "users": [],
-        "permissions": [],
-        "topic_permissions": [],
-    }
+    # Not the virtual host itself: an import would take the description and the tags of one that is there.
+    made: dict[str, Any] = {"users": [], "permissions": [], "topic_permissions": []}
     if producers is not None:
         _add_users(made, producers, vhost, settings.partitions)
     return made | _declared(wanted, vhost)

@@ -75,7 +75,7 @@ def examine(settings: Settings) -> list[Check]:
 
 def _edge(settings: Settings) -> Check:
     if settings.edge.startswith(RABBITMQ):
-        return _rabbitmq(settings.edge)
+        return _rabbitmq(settings)
     client = connect_redis(settings.edge, timeout_seconds=3)
     try:
         client.ping()
@@ -86,21 +86,23 @@ def _edge(settings: Settings) -> Check:
     return Check("edge", True, "answers")
 
 
-def _rabbitmq(url: str) -> Check:
+def _rabbitmq(settings: Settings) -> Check:
     from messages.rabbitmq import FAILURES, close, connect
+    from workers.declaring import wrong_at_edge
 
     try:
-        connection = connect(url, timeout_seconds=3, name="coins health")
+        connection = connect(settings.edge, timeout_seconds=3, name="coins health")
     except MessagesError as error:
         return Check("edge", False, str(error))
     try:
         for exchange in (COMMANDS_EXCHANGE, EVENTS_EXCHANGE):
             connection.channel().exchange_declare(exchange, "topic", passive=True)
+        wrong = wrong_at_edge(settings, connection)
     except FAILURES as error:
         return Check("edge", False, f"answers, but not all is declared: {error}; run `coins migrate`")
     finally:
         close(connection)
-    return Check("edge", True, "RabbitMQ answers")
+    return Check("edge", True, "; ".join(["RabbitMQ answers", *wrong]))
 
 
 def _producers(settings: Settings) -> list[Check]:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from amqp.exceptions import AccessRefused, NotFound
+from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed
 
 from ledger.trust import Producers
 from messages.rabbitmq import common_channel, stream_arguments
@@ -95,7 +95,7 @@ def topology(
         made.queues.append(Queue(queue, stream_arguments(events_keep)))
         made.bindings.append(Binding(EVENTS_EXCHANGE, queue, key))
     if commands_keep:
-        made.queues.append(Queue(KEPT, {"x-queue-type": "stream", "x-max-age": f"{commands_keep}s"}))
+        made.queues.append(Queue(KEPT, kept_arguments(commands_keep)))
         made.bindings.append(Binding(COMMANDS_EXCHANGE, KEPT, "#"))
     return made
 
@@ -118,10 +118,48 @@ def commands_arguments(version: tuple[int, ...]) -> dict[str, Any]:
     return arguments
 
 
+def kept_arguments(seconds: int) -> dict[str, Any]:
+    """Of the copy of all commands. It drops whole segments: small ones, so that a quiet system keeps not much longer."""
+    return {
+        "x-queue-type": "stream",
+        "x-max-age": f"{seconds}s",
+        "x-stream-max-segment-size-bytes": 20_000_000,
+    }
+
+
 def version_of(connection: Any) -> tuple[int, ...]:
     """The server's release."""
     said = str(connection.connection.server_properties.get("version", ""))
     return tuple(int(part) for part in said.split(".")[:2] if part.isdigit())
+
+
+def objections(connection: Any, wanted: Topology) -> list[str]:
+    """What is there and is not as it has to be, a sentence each. Of what this user may not declare nothing can be known."""
+    found = [_objection(connection, one) for one in wanted.queues]
+    return [one for one in found if one is not None]
+
+
+def _objection(connection: Any, one: Queue) -> str | None:
+    if not is_there(connection, one.name):
+        return f"queue {one.name} is missing: run `coins migrate`"
+    try:
+        _on_channel(connection, partial(_queue, one=one, passive=False))
+    except AccessRefused:
+        return None
+    except PreconditionFailed as failed:
+        said = str(failed)
+        if "x-delivery-limit" in said:
+            return (
+                f"queue {one.name} was made by a RabbitMQ before 4.0: since then what has been given back 20 times would be "
+                "dropped. Set a policy: rabbitmqctl set_policy --apply-to queues coins-no-limit '^coins\\.commands\\.' "
+                "'{\"delivery-limit\": -1}'"
+            )
+        if one.name == KEPT:
+            return f"stream {KEPT} keeps commands for another time than COINS_COMMANDS_KEEP says; to change it delete it"
+        if one.arguments.get("x-queue-type") == "stream" and "x-queue-type" not in said:
+            return None  # how much it keeps is up to whoever made it
+        return f"queue {one.name} is not as it has to be ({said}); delete it when nothing is in it, and migrate again"
+    return None
 
 
 class Missing(Exception):

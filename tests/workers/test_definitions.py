@@ -21,7 +21,17 @@ from messages.streams import COMMANDS_EXCHANGE, EVENTS_EXCHANGE, commands_queue,
 from tests.console.running import Coins, coins_with, document
 from tests.rabbitmq import make_user, rabbitmqctl, users_removed, virtual_host
 from tests.system.site import Site, site_on
-from workers.topology import declare, is_there, topology, version_of
+from workers.topology import (
+    Queue,
+    Topology,
+    commands_arguments,
+    declare,
+    declare_queue,
+    is_there,
+    objections,
+    topology,
+    version_of,
+)
 
 pytestmark = pytest.mark.rabbitmq
 PARTITIONS = 2
@@ -318,3 +328,30 @@ def test_migrate_without_a_server_says_so(site: Site) -> None:
     assert away.returncode == 3
     assert "RabbitMQ at amqp://127.0.0.1:1/x cannot be reached" in away.stderr
     assert "hush" not in away.stderr
+
+
+def test_a_queue_that_is_not_as_it_has_to_be_is_named(place: Place) -> None:
+    name = commands_queue(0, "late")
+    connection = connect(place.url)
+    try:
+        wanted = Topology([], [Queue(name, commands_arguments((3, 10)))], [])
+        assert objections(connection, wanted) == [f"queue {name} is missing: run `coins migrate`"]
+        connection.channel().queue_declare(name, durable=True, auto_delete=False)
+        (said,) = objections(connection, wanted)
+    finally:
+        close(connection)
+    assert said.startswith(f"queue {name} is not as it has to be")
+    assert "x-queue-type" in said
+
+
+def test_a_queue_from_before_release_4_is_named_with_the_policy_that_it_needs(place: Place) -> None:
+    name = commands_queue(0, "older")
+    connection = connect(place.url)
+    try:
+        declare_queue(connection, Queue(name, commands_arguments((3, 13))))
+        # A limit of ours that differs from what is there, as -1 does on a release that knows it.
+        newer = {**commands_arguments((3, 13)), "x-delivery-limit": 5}
+        (said,) = objections(connection, Topology([], [Queue(name, newer)], []))
+    finally:
+        close(connection)
+    assert "set_policy" in said
