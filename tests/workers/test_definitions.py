@@ -331,7 +331,7 @@ def test_migrate_without_a_server_says_so(site: Site) -> None:
 
 
 def test_a_queue_that_is_not_as_it_has_to_be_is_named(place: Place) -> None:
-    name = commands_queue(0, "late")
+    name = commands_queue(0, "unlike")
     connection = connect(place.url)
     try:
         wanted = Topology([], [Queue(name, commands_arguments((3, 10)))], [])
