@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes what docker-compose.yml needs and nobody else may know: deploy/secrets/, and .env of deploy/env.example.
-# What exists stays as it is: a second run changes nothing. A password is changed at its server first, then here.
+# What exists stays as it is: a second run changes nothing. How a password is changed: "Containers" in deploy/README.md.
 set -eu
 cd "$(dirname "$0")/.."
 directory=deploy/secrets
@@ -39,10 +39,17 @@ printf 'postgresql://coinworks:%s@postgres:5432/coinworks' "$(of postgres_passwo
 
 password | keep valkey_password
 printf 'redis://coins:%s@valkey:6379/0' "$(of valkey_password)" | keep redis_url
+system="user coins on sanitize-payload #$(of valkey_password | sha256) ~* &* +@all"
 keep valkey_users <<EOF
 user default off sanitize-payload resetchannels -@all
-user coins on sanitize-payload #$(of valkey_password | sha256) ~* &* +@all
+$system
 EOF
+# The system's password is another one: its login follows, and producers, whom access.sh has put beside it, keep theirs.
+if ! grep -q "^user coins .*#$(of valkey_password | sha256)" "$directory/valkey_users"; then
+  users=$(grep -v '^user coins ' "$directory/valkey_users" || true)
+  printf '%s\n%s\n' "$users" "$system" >"$directory/valkey_users"
+  echo "changed the system's login in $directory/valkey_users" >&2
+fi
 
 password | keep rabbitmq_password
 # Not called `coins`: that user belongs to the producers file, whose definitions would give it another password.
