@@ -18,7 +18,7 @@ EXAMPLES = MESSAGES / "examples"
 # Of others nobody says that they are there: of Go, and of Java the client for RabbitMQ.
 REQUIRED = frozenset({"python", "node", "java", "redis-cli", "python over RabbitMQ", "node over RabbitMQ"})
 REQUIRE = "COINS_TEST_REQUIRE_SERVICES"
-APPLIED, NOT_LET_IN, NO_OUTCOME, REJECTED = 0, 1, 3, 4
+APPLIED, NOT_LET_IN, WRONG_USAGE, NO_OUTCOME, REJECTED = 0, 1, 2, 3, 4
 PARTITIONS = 4
 
 

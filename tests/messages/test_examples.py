@@ -25,6 +25,7 @@ from tests.messages.platforms import (
     NOT_LET_IN,
     PARTITIONS,
     REJECTED,
+    WRONG_USAGE,
     Example,
     Login,
     example_of,
@@ -107,6 +108,16 @@ def test_whoever_is_not_let_in_does_not_try_again(example: Example, shop: Login)
     done = example(login(shop.port, "wrong", shop.secret), "acme", "5", f"{example.language}-3")
     assert done.returncode == NOT_LET_IN, done.stderr
     assert done.stderr.count("invalid username-password pair") == 1
+
+
+def test_wrong_usage_is_told_and_nothing_is_sent(example: Example, unread: tuple[Login, redis.Redis]) -> None:
+    shop, client = unread
+    client.flushall()
+    for arguments in ((), ("acme", "five", "5")):
+        done = example(shop, *arguments)
+        assert done.returncode == WRONG_USAGE, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert client.keys() == []
 
 
 def test_without_an_outcome_the_same_command_is_sent_again(

@@ -17,6 +17,7 @@ from tests.messages.platforms import (
     NOT_LET_IN,
     PARTITIONS,
     REJECTED,
+    WRONG_USAGE,
     Example,
     Login,
     example_of,
@@ -94,6 +95,20 @@ def test_a_refusal_is_told_with_its_reason(example: Example, shop: Login) -> Non
 def test_whoever_is_not_let_in_does_not_try_again(example: Example, shop: Login) -> None:
     done = example(login(shop.edge_url, shop.producer, "wrong", shop.secret), "acme", "5", "3")
     assert done.returncode == NOT_LET_IN, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_whoever_names_a_vhost_that_is_none_does_not_try_again(example: Example, shop: Login) -> None:
+    url = f"{shop.edge_url}_of_nobody"
+    done = example(login(url, shop.producer, shop.password, shop.secret), "acme", "5", "3")
+    assert done.returncode == NOT_LET_IN, done.stderr
+    assert "vhost" in done.stderr
+    assert "again with the same id" not in done.stderr
+
+
+def test_wrong_usage_is_told(example: Example, shop: Login) -> None:
+    done = example(shop)
+    assert done.returncode == WRONG_USAGE, done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

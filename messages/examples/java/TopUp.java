@@ -1,7 +1,7 @@
 // Tops an account up and waits for the outcome: java TopUp.java ACCOUNT AMOUNT PAYMENT
 //
 // EDGE_URL (redis:// or rediss://), PRODUCER, SECRET, PARTITIONS, WAIT_SECONDS and TRIES come by the environment.
-// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 1 the server does not let us in.
+// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 2 wrong usage, 1 not let in.
 //
 // It needs nothing but a JDK (17 or later). With a client such as Jedis or Lettuce, `call` is its command, and with a JSON
 // library `text` is a field. The arguments are ids and numbers, nothing that would need escaping in JSON.
@@ -34,6 +34,12 @@ public class TopUp {
     private static final int TRIES = Integer.parseInt(SETTINGS.getOrDefault("TRIES", "3"));
 
     public static void main(String[] arguments) throws Exception {
+        boolean set = SETTINGS.containsKey("EDGE_URL") && PRODUCER != null;
+        if (arguments.length != 3 || !arguments[1].matches("\\d+") || !set) {
+            System.err.println("usage: java TopUp.java ACCOUNT AMOUNT PAYMENT, with a whole AMOUNT, "
+                + "and EDGE_URL and PRODUCER in the environment");
+            System.exit(2);
+        }
         String account = arguments[0], payment = arguments[2];
         // From what is paid for, so that the same payment can never be booked twice, whoever sends it again.
         String id = "top-up-" + payment;

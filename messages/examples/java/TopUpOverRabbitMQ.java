@@ -2,7 +2,7 @@
 // java -cp amqp-client.jar:slf4j-api.jar TopUpOverRabbitMQ.java ACCOUNT AMOUNT PAYMENT
 //
 // EDGE_URL (amqp:// or amqps://), PRODUCER, SECRET, PARTITIONS, WAIT_SECONDS and TRIES come by the environment.
-// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 1 the server does not let us in.
+// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 2 wrong usage, 1 not let in.
 //
 // With RabbitMQ's client for Java (com.rabbitmq:amqp-client, 5.0 or later) and a JDK 17. With a JSON library `text` is a
 // field. The arguments are ids and numbers, nothing that would need escaping in JSON.
@@ -45,6 +45,12 @@ public class TopUpOverRabbitMQ {
     private static final int TRIES = Integer.parseInt(SETTINGS.getOrDefault("TRIES", "3"));
 
     public static void main(String[] arguments) throws Exception {
+        boolean set = SETTINGS.containsKey("EDGE_URL") && PRODUCER != null;
+        if (arguments.length != 3 || !arguments[1].matches("\\d+") || !set) {
+            System.err.println("usage: java -cp … TopUpOverRabbitMQ.java ACCOUNT AMOUNT PAYMENT, with a whole AMOUNT, "
+                + "and EDGE_URL and PRODUCER in the environment");
+            System.exit(2);
+        }
         String account = arguments[0], payment = arguments[2];
         // From what is paid for, so that the same payment can never be booked twice, whoever sends it again.
         String id = "top-up-" + payment;
@@ -125,11 +131,12 @@ public class TopUpOverRabbitMQ {
         return answers.poll(WAIT_SECONDS, TimeUnit.SECONDS);
     }
 
-    /** A login that is wrong, or what the server's permissions do not grant. */
+    /** A login or a vhost that is wrong, or what the server's permissions do not grant. */
     private static boolean isRefused(Throwable error) {
         for (; error != null; error = error.getCause()) {
+            String said = String.valueOf(error.getMessage());
             if (error instanceof AuthenticationFailureException
-                    || String.valueOf(error.getMessage()).contains("ACCESS_REFUSED")) {
+                    || said.contains("ACCESS_REFUSED") || said.contains("NOT_ALLOWED")) {
                 return true;
             }
         }

@@ -1,4 +1,4 @@
-// What both transports share: the command, its partition, its signature, and what an outcome says.
+// What both transports share: how they are used, the command, its partition, its signature, and what an outcome says.
 import { createHmac } from 'node:crypto';
 
 export function topUp(producer, account, amount, payment) {
@@ -11,6 +11,16 @@ export function topUp(producer, account, amount, payment) {
     partitionkey: account,
     data: { account, amount, reference: payment },
   };
+}
+
+export function rightlyUsed(program) {
+  const [, amount, payment, ...more] = process.argv.slice(2);
+  const { EDGE_URL, PRODUCER } = process.env;
+  if (payment && /^\d+$/.test(amount) && !more.length && EDGE_URL && PRODUCER) return true;
+  console.error(
+    `usage: node ${program} ACCOUNT AMOUNT PAYMENT, with a whole AMOUNT, and EDGE_URL and PRODUCER in the environment`,
+  );
+  return false;
 }
 
 export function signature(body, secret) {

@@ -1,9 +1,9 @@
 // Tops an account up over RabbitMQ and waits for the outcome: node top-up-rabbitmq.js ACCOUNT AMOUNT PAYMENT
 //
 // EDGE_URL (amqp:// or amqps://), PRODUCER, SECRET, PARTITIONS, WAIT_SECONDS and TRIES come by the environment.
-// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 1 the server does not let us in.
+// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 2 wrong usage, 1 not let in.
 import { connect } from 'amqplib';
-import { partitionOf, signature, told, topUp } from './command.js';
+import { partitionOf, rightlyUsed, signature, told, topUp } from './command.js';
 
 const { EDGE_URL, PRODUCER, SECRET, PARTITIONS = '1', WAIT_SECONDS = '10', TRIES = '3' } = process.env;
 const [account, amount, payment] = process.argv.slice(2);
@@ -59,6 +59,10 @@ async function main() {
     } catch (error) {
       console.error(error.message);
       if (/ACCESS.REFUSED|403/.test(error.message)) return 1; // trying again changes nothing
+      if (/ConnectionOpenOk; got <ConnectionClose/.test(error.message)) {
+        console.error('that is: there is no such vhost in EDGE_URL, or it is not open to this user');
+        return 1;
+      }
       await new Promise((done) => setTimeout(done, 200 * 2 ** attempt));
     } finally {
       await connection?.close().catch(() => {});
@@ -68,4 +72,4 @@ async function main() {
   return 3;
 }
 
-process.exitCode = await main();
+process.exitCode = rightlyUsed('top-up-rabbitmq.js') ? await main() : 2;

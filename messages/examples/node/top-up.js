@@ -1,9 +1,9 @@
 // Tops an account up and waits for the outcome: node top-up.js ACCOUNT AMOUNT PAYMENT
 //
 // EDGE_URL (redis:// or rediss://), PRODUCER, SECRET, PARTITIONS, WAIT_SECONDS and TRIES come by the environment.
-// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 1 the server does not let us in.
+// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 2 wrong usage, 1 not let in.
 import { createClient } from 'redis';
-import { partitionOf, signature, told, topUp } from './command.js';
+import { partitionOf, rightlyUsed, signature, told, topUp } from './command.js';
 
 const { EDGE_URL, PRODUCER, SECRET, PARTITIONS = '1', WAIT_SECONDS = '10', TRIES = '3' } = process.env;
 const [account, amount, payment] = process.argv.slice(2);
@@ -54,4 +54,4 @@ async function main() {
   return 3;
 }
 
-process.exitCode = await main();
+process.exitCode = rightlyUsed('top-up.js') ? await main() : 2;

@@ -1,7 +1,7 @@
 """Tops an account up and waits for the outcome: python top_up.py ACCOUNT AMOUNT PAYMENT
 
 EDGE_URL (redis://, rediss:// or amqp://), PRODUCER, SECRET, PARTITIONS, WAIT_SECONDS and TRIES come by the environment.
-Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 1 the server does not let us in.
+Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 2 wrong usage, 1 not let in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from coinworks_client import EdgeRefused, EdgeUnavailable, Event, OutcomeReader, Publisher, TopUp, event
 
-URL, PRODUCER = os.environ["EDGE_URL"], os.environ["PRODUCER"]
+USAGE = "usage: python top_up.py ACCOUNT AMOUNT PAYMENT, with a whole AMOUNT, and EDGE_URL and PRODUCER in the environment"
+URL, PRODUCER = os.environ.get("EDGE_URL", ""), os.environ.get("PRODUCER", "")
 PARTITIONS = int(os.environ.get("PARTITIONS", "1"))
 WAIT_SECONDS, TRIES = float(os.environ.get("WAIT_SECONDS", "10")), int(os.environ.get("TRIES", "3"))
 
@@ -74,4 +75,7 @@ def told(outcome: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4 or not sys.argv[2].isdecimal() or not (URL and PRODUCER):
+        print(USAGE, file=sys.stderr)
+        sys.exit(2)
     sys.exit(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

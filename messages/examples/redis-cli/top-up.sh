@@ -3,8 +3,12 @@
 #
 # HOST, PORT, PRODUCER, SECRET, REDISCLI_AUTH (the password), PARTITION, WAIT_SECONDS and TRIES come by the environment: what
 # stands in a command line, everybody on the machine can read. Ends with 0 applied, 4 rejected, 3 no outcome yet (run it
-# again), 1 the server does not let us in. The arguments are ids and numbers, nothing that would need escaping in JSON.
+# again), 2 wrong usage, 1 not let in. The arguments are ids and numbers, nothing that would need escaping in JSON.
 set -eu
+if [ $# -ne 3 ] || ! expr "$2" : '[0-9]*$' >/dev/null || [ -z "${PRODUCER:-}" ] || [ -z "${SECRET:-}" ]; then
+    echo "usage: sh top-up.sh ACCOUNT AMOUNT PAYMENT, with a whole AMOUNT, and PRODUCER and SECRET in the environment" >&2
+    exit 2
+fi
 account=$1 amount=$2 id=top-up-$3
 outcomes=coins:events:$PRODUCER
 

@@ -1,7 +1,7 @@
 // Tops an account up over RabbitMQ and waits for the outcome: go run . ACCOUNT AMOUNT PAYMENT
 //
 // EDGE_URL (amqp:// or amqps://), PRODUCER, SECRET, PARTITIONS, WAIT_SECONDS and TRIES come by the environment.
-// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 1 the server does not let us in.
+// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 2 wrong usage, 1 not let in.
 package main
 
 import (
@@ -50,6 +50,10 @@ type outcome struct {
 }
 
 func main() {
+	if len(os.Args) != 4 || os.Getenv("EDGE_URL") == "" || os.Getenv("PRODUCER") == "" {
+		fmt.Fprintln(os.Stderr, "usage: go run . ACCOUNT AMOUNT PAYMENT, with EDGE_URL and PRODUCER in the environment")
+		os.Exit(2)
+	}
 	amount, err := strconv.ParseInt(os.Args[2], 10, 64)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,7 +1,7 @@
 // Tops an account up and waits for the outcome: go run top_up.go ACCOUNT AMOUNT PAYMENT
 //
 // EDGE_URL (redis:// or rediss://), PRODUCER, SECRET, PARTITIONS, WAIT_SECONDS and TRIES come by the environment.
-// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 1 the server does not let us in.
+// Ends with 0 applied, 4 rejected, 3 no outcome yet (run it again), 2 wrong usage, 1 not let in.
 //
 // It needs nothing but the standard library; with a client such as go-redis, `call` is its Do.
 package main
@@ -65,6 +65,10 @@ type edge struct {
 }
 
 func main() {
+	if len(os.Args) != 4 || os.Getenv("EDGE_URL") == "" || os.Getenv("PRODUCER") == "" {
+		fmt.Fprintln(os.Stderr, "usage: go run top_up.go ACCOUNT AMOUNT PAYMENT, with EDGE_URL and PRODUCER in the environment")
+		os.Exit(2)
+	}
 	amount, err := strconv.ParseInt(os.Args[2], 10, 64)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
