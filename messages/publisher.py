@@ -223,7 +223,7 @@ def refused(error: redis.RedisError) -> EdgeRefused:
     """What to look at where the server has said one of REFUSALS."""
     return EdgeRefused(
         f"the queue's server does not let this user do that ({error}); look at the user and the password in the URL, and "
-        "whether the stream is that user's own: `coins producer list` has each producer's streams"
+        "ask the operator whether the stream is that user's own (`coins producer list`)"
     )
 
 

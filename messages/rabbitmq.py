@@ -80,7 +80,8 @@ def connect(
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         except FAILURES as error:
             connection.collect()
-            failed = failure(error, f"RabbitMQ at {shown(one)} cannot be reached")
+            server = f"RabbitMQ at {shown(one)}"
+            failed = failure(error, f"{server} cannot be reached", server=server)
         else:
             return connection
     assert failed is not None
@@ -128,13 +129,16 @@ def _parameters(url: str) -> dict[str, Any]:
     }
 
 
-def failure(error: Exception, what: str) -> MessagesError:
-    """EdgeRefused or EdgeUnavailable, by what the server has said."""
+def failure(error: Exception, what: str, *, server: str = "RabbitMQ") -> MessagesError:
+    """EdgeRefused or EdgeUnavailable, by what the server has said.
+
+    A refusal leaves out `what`, which may ask for another try.
+    """
     said = str(error).strip() or type(error).__name__
     if isinstance(error, REFUSALS):
         return EdgeRefused(
-            f"{what}: RabbitMQ does not let this user do that ({said}); look at user, password and vhost in the URL, and at "
-            "the user's permissions: `coins producer list` has what each producer may write to"
+            f"{server} does not let this user do that ({said}); look at user, password and vhost in the URL, and ask the "
+            "operator what this user may do there (`coins producer list`)"
         )
     if isinstance(error, NotFound):
         return EdgeUnavailable(

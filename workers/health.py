@@ -23,6 +23,8 @@ from workers.settings import Settings
 
 OUTBOX_LATE_SECONDS = 10
 COMMANDS_LATE_SECONDS = 60
+# Of Redis or Valkey: what it has acknowledged is on disk, and nothing is thrown away to make room.
+KEEPS_EVERYTHING = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
 class Check(NamedTuple):
@@ -79,11 +81,32 @@ def _edge(settings: Settings) -> Check:
     client = connect_redis(settings.edge, timeout_seconds=3)
     try:
         client.ping()
+        unsafe = _unsafe(client)
     except redis.RedisError as error:
         return Check("edge", False, f"cannot be reached: {error}")
     finally:
         client.close()
-    return Check("edge", True, "answers")
+    if not unsafe:
+        return Check("edge", True, "answers")
+    return Check("edge", True, f"answers, but may lose commands that it has taken; set {', '.join(unsafe)}")
+
+
+def _unsafe(client: redis.Redis) -> list[str]:
+    """What to set at a server that may lose what it has acknowledged; empty where it does not tell its settings."""
+    try:
+        found: Any = client.config_get(*KEEPS_EVERYTHING)
+    except redis.ResponseError:
+        return []
+    told = {_text(name): _text(value) for name, value in found.items()}
+    return [
+        f"{name} {wanted} (it is {told[name]})"
+        for name, wanted in KEEPS_EVERYTHING.items()
+        if told.get(name, wanted) != wanted
+    ]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _rabbitmq(settings: Settings) -> Check:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,10 @@ from workers.errors import NotReady, SettingsInvalid
 PREFIX = "COINS_"
 ENDPOINTS_FILE = "endpoints.json"
 SECRETS = ("database_url", "redis_url", "edge_url", "smtp_url")
+HIDDEN = "********"
+# What stands between the user and the last `@`, whatever is in it; and `password`, `sslpassword` among the parameters.
+_PASSWORD = re.compile(r"^([^:/]+://[^:@/?]*:).*@", re.DOTALL)
+_PASSWORD_IN_QUERY = re.compile(r"([?&][^=&;]*pass[^=&;]*=)[^&;]*", re.IGNORECASE)
 
 
 class Settings(BaseSettings):
@@ -125,6 +130,14 @@ def embedded_endpoints(data_dir: Path) -> dict[str, str]:
             f"{data_dir / ENDPOINTS_FILE} cannot be read ({error}). Run `coins up` again."
         ) from error
     return found
+
+
+def without_password(url: str) -> str:
+    """A URL, or several with a `;` between them, to be shown: the password hidden, and all of it where it is no URL."""
+    shown = [_PASSWORD.sub(rf"\1{HIDDEN}@", one) for one in url.split(";")]
+    if not all(re.match(r"[a-z][a-z0-9+.-]*://", one, re.IGNORECASE) for one in shown):
+        return HIDDEN
+    return _PASSWORD_IN_QUERY.sub(rf"\1{HIDDEN}", ";".join(shown))
 
 
 def _secret_of(name: str, file: Path) -> str:

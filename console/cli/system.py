@@ -87,16 +87,19 @@ def contract(
 def config(
     json_: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False, data: DataDir = None
 ) -> None:
-    """Every setting, where it comes from, and what it is for; secrets are hidden."""
-    from workers.settings import SECRETS, Settings, load_with_sources
+    """Every setting, where it comes from, and what it is for; passwords are hidden."""
+    from pydantic import SecretStr
+
+    from workers.settings import Settings, load_with_sources, without_password
 
     settings, sources = load_with_sources(data)
     shown = {}
     for name in Settings.model_fields:
         value = getattr(settings, name)
-        hidden = "********" if value is not None and name in SECRETS else value
+        if isinstance(value, SecretStr):
+            value = without_password(value.get_secret_value())
         shown[name.upper()] = {
-            "value": hidden if hidden is None or isinstance(hidden, int) else str(hidden),
+            "value": value if value is None or isinstance(value, int) else str(value),
             "source": sources[name],
         }
     if json_:

@@ -86,8 +86,11 @@ def test_config_hides_secrets_and_names_where_each_setting_comes_from(site: Site
     done = site.coins("config", "--json", DATABASE_URL=url, SMTP_URL_FILE=secret)
     shown = json.loads(done.stdout)
     assert "hunter" not in done.stdout + done.stderr
-    assert shown["DATABASE_URL"]["source"] == "environment COINS_DATABASE_URL"
-    assert shown["SMTP_URL"]["source"] == f"file {secret}"
+    assert shown["DATABASE_URL"] == {
+        "value": "postgresql://u:********@/x?host=/nowhere",
+        "source": "environment COINS_DATABASE_URL",
+    }
+    assert shown["SMTP_URL"] == {"value": "smtp://user:********@mail", "source": f"file {secret}"}
     assert shown["SCALE"] == {"value": 0, "source": "default"}
     assert shown["EDGE_URL"] == {"value": None, "source": "default"}
     assert shown["PARTITIONS"] == {"value": 1, "source": "environment COINS_PARTITIONS"}

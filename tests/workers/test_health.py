@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from ledger.database import connect
 from tests.system.site import Site
-from workers.health import examine, inside
+from workers.health import KEEPS_EVERYTHING, examine, inside
 from workers.settings import Settings
 
 
@@ -19,6 +20,36 @@ def test_a_partition_that_is_stopped_says_how_it_goes_on(site: Site) -> None:
     assert not stopped.ok
     assert "restart the workers of a deployment" in stopped.detail
     assert "DIR/run/commands-*.pid" in stopped.detail
+
+
+def test_an_edge_that_may_lose_commands_is_told_with_what_to_set(site: Site) -> None:
+    settings = Settings(database_url=site.database_url, redis_url=site.edge_url)  # type: ignore[arg-type]
+
+    def edge() -> tuple[bool, str]:
+        ((ok, detail),) = [(one.ok, one.detail) for one in examine(settings) if one.name == "edge"]
+        return ok, detail
+
+    with site.edge() as client:
+        before: Any = client.config_get(*KEEPS_EVERYTHING)
+        try:
+            for name, value in KEEPS_EVERYTHING.items():
+                client.config_set(name, value)
+            assert edge() == (True, "answers")
+            client.config_set("appendfsync", "everysec")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            ok, detail = edge()
+            assert ok
+            assert detail.startswith("answers, but may lose commands")
+            assert "appendfsync always (it is everysec)" in detail
+            assert "maxmemory-policy noeviction (it is allkeys-lru)" in detail
+            assert "appendonly" not in detail
+            # Where a server does not tell its settings, nothing is said of them.
+            client.execute_command("ACL", "SETUSER", "default", "-config|get")  # type: ignore[no-untyped-call]
+            assert edge() == (True, "answers")
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", "+config|get")  # type: ignore[no-untyped-call]
+            for name, value in before.items():
+                client.config_set(name, value)
 
 
 def test_producers_are_a_check_where_there_is_a_file(site: Site, tmp_path: Path) -> None:
