@@ -48,8 +48,11 @@ def password_hash(password: str) -> str:
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
-def rules_text(producers: Producers, *, partitions: int, system_logins: Iterable[str] = ()) -> str:
-    """The ACL file. `partitions`: how many there are; `system_logins`: of the user `coins` beyond those in the file.
+def rules_text(
+    producers: Producers, *, partitions: int, system_logins: Iterable[str] = (), options: str = ""
+) -> str:
+    """The ACL file. `partitions`: how many there are; `system_logins`: of the user `coins` beyond those in the file;
+    `options`: what a command that is suggested needs besides.
 
     Raises SettingsInvalid where nobody could log in as `coins`: the system would lock itself out.
     """
@@ -58,7 +61,7 @@ def rules_text(producers: Producers, *, partitions: int, system_logins: Iterable
     if not logins:
         raise SettingsInvalid(
             f"the producers file has no login of {SYSTEM_USER}, by which the system itself would log in at the server; "
-            f"run: coins producer {'new' if system is None else 'rotate'} {SYSTEM_USER}"
+            f"run: coins producer {'new' if system is None else 'rotate'} {SYSTEM_USER}{options}"
         )
     lines = [
         "user default off sanitize-payload resetchannels -@all",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 import typer
@@ -51,6 +52,18 @@ def runs_without(settings: Settings, file: Path) -> bool:
     return bool(found) and Path(found.get("producers_file", "")).resolve() != file.resolve()
 
 
+def producers_file(settings: Settings) -> Path:
+    """Where no option names another one."""
+    from workers.producers import PRODUCERS_FILE
+
+    return settings.producers_file or settings.data_dir / PRODUCERS_FILE
+
+
+def file_option(file: Path, settings: Settings) -> str:
+    """What a command that is suggested needs besides, for the same file."""
+    return "" if file == producers_file(settings) else f" --file {quote(str(file))}"
+
+
 class Access(NamedTuple):
     """What became of the server's access rules, in words, and whether it went well."""
 
@@ -80,7 +93,8 @@ def publish_access(file: Path, acl: Path | None, settings: Settings, *, ending: 
     written = acl or file.with_name(ACL_FILE)
     try:
         producers = load(file)
-        write_private(written, rules_text(producers, partitions=settings.partitions))
+        rules = rules_text(producers, partitions=settings.partitions, options=file_option(file, settings))
+        write_private(written, rules)
         if bring_into_force(settings, producers, ending=ending):
             return Access(f"access rules: {written}; the embedded server has them already")
     except (SettingsInvalid, NotReady, MessagesError) as error:

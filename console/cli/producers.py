@@ -9,6 +9,8 @@ import typer
 
 from console.cli.processes import DataDir
 from console.cli.producer_access import (
+    file_option,
+    producers_file,
     publish_access,
     runs_without,
     shown_streams,
@@ -104,7 +106,10 @@ def new(
         rules = (_rule(commands, under, itself),)
     made = enrol(file, name, rules)
     if rules == ():
-        say(f"{name} may send nothing yet: coins producer allow {name} --commands A,B --under ACCOUNT")
+        option = file_option(file, settings)
+        say(
+            f"{name} may send nothing yet: coins producer allow {name} --commands A,B --under ACCOUNT{option}"
+        )
     if runs_without(settings, file):
         say(
             "warning: the running system was started without a producers file, and goes on taking every command: stop "
@@ -172,7 +177,8 @@ def rotate(
     made = enrolling.rotate(file, name)
     published = publish_access(file, acl, settings)
     if not json_:
-        say(f"the old ones stay valid until: coins producer rotate {name} --finish")
+        option = file_option(file, settings)
+        say(f"the old ones stay valid until: coins producer rotate {name} --finish{option}")
     tell_all(told_of(made, settings, file), published, as_json=json_)
 
 
@@ -255,9 +261,7 @@ class _Row(dict[str, Any]):
 
 
 def _file(file: Path | None, settings: Settings) -> Path:
-    from workers.producers import PRODUCERS_FILE
-
-    return file or settings.producers_file or settings.data_dir / PRODUCERS_FILE
+    return file or producers_file(settings)
 
 
 def _rule(commands: str, under: str, itself: bool) -> Any:
