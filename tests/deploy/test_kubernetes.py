@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -152,6 +154,27 @@ def test_the_base_names_no_namespace_and_no_secret() -> None:
 def test_the_readme_names_the_versions_that_are_tried() -> None:
     text = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
     assert re.search(rf"Kubernetes {re.escape(VERSIONS[0])} (to|–) {re.escape(VERSIONS[-1])}", text)
+
+
+@pytest.mark.parametrize(
+    "page", ["deploy/README.md", "deploy/kubernetes/overlays/example/kustomization.yaml"]
+)
+def test_nothing_is_applied_before_the_job_that_cannot_be_changed_is_gone(page: str) -> None:
+    """Its template names settings and secrets by their content: every change of one of them is a change of it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    applied = re.findall(r"^.*kubectl apply -k .*$", text, re.MULTILINE)
+    assert applied
+    gone_first = "kubectl -n coinworks delete job coins-migrate --ignore-not-found && kubectl apply -k "
+    assert [line for line in applied if gone_first not in line] == []
+
+
+def test_version_control_takes_the_example_and_no_copy_of_it() -> None:
+    def ignored(path: Path) -> bool:
+        command = ["git", "check-ignore", "--quiet", "--no-index", str(path)]
+        return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+    assert not ignored(EXAMPLE / "secrets" / "redis_url")
+    assert ignored(EXAMPLE.with_name("production") / "secrets" / "redis_url")
 
 
 def _selected(labels: dict[str, Any], workloads: list[Resource]) -> list[Resource]:
