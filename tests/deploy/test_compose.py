@@ -154,6 +154,18 @@ def test_rabbitmq_is_the_edge_of_all_of_ours_by_one_setting(project: Path) -> No
     )
 
 
+@pytest.mark.parametrize("edge", ["rabbitmq", "own-rabbitmq"])
+def test_servers_of_ones_own_and_rabbitmq_go_together(project: Path, edge: str) -> None:
+    services = composed(project, "own-servers", edge)["services"]
+    assert services.keys().isdisjoint({"postgres", "valkey"})
+    assert ("rabbitmq" in services) == (edge == "rabbitmq")
+    for name, service in services.items():
+        if is_ours(service):
+            assert service["environment"]["COINS_EDGE_URL_FILE"] == "/run/secrets/edge_url", name
+            waits = service.get("depends_on", {}).keys()
+            assert ("rabbitmq" in waits) == (edge == "rabbitmq" and name != "coins"), name
+
+
 def test_with_servers_of_ones_own_there_are_none_of_ours(project: Path) -> None:
     services = composed(project, "own-servers")["services"]
     assert services.keys().isdisjoint({"postgres", "valkey"})
@@ -174,6 +186,25 @@ def test_secrets_that_exist_stay_as_they_are_and_nobody_else_gets_at_them(tmp_pa
     assert (tmp_path / ".env").read_text(encoding="utf-8") == (ROOT / "deploy/env.example").read_text(
         encoding="utf-8"
     )
+
+
+def test_a_new_password_of_valkey_leaves_the_producers_logins(tmp_path: Path) -> None:
+    # Given the logins of producers beside that of the system
+    composing.project(tmp_path)
+    directory = tmp_path / "deploy" / "secrets"
+    users, shop = directory / "valkey_users", f"user shop on #{login_of('of the shop')} +ping"
+    before = users.read_text(encoding="utf-8")
+    users.write_text(f"{before}{shop}\n", encoding="utf-8")
+    # When the system's password is made anew
+    for name in ("valkey_password", "redis_url"):
+        (directory / name).unlink()
+    composing.make_secrets(tmp_path)
+    # Then the system has a login by the new one alone, and the others are as they were
+    password = (directory / "valkey_password").read_text(encoding="utf-8")
+    default, *others = users.read_text(encoding="utf-8").splitlines()
+    assert default == before.splitlines()[0]
+    assert others == [shop, f"user coins on sanitize-payload #{login_of(password)} ~* &* +@all"]
+    assert composing.make_secrets(tmp_path) == ""
 
 
 # Answers as compose would, with the rules that the product has written.
