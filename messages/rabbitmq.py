@@ -138,7 +138,7 @@ def failure(error: Exception, what: str, *, server: str = "RabbitMQ") -> Message
     if isinstance(error, REFUSALS):
         return EdgeRefused(
             f"{server} does not let this user do that ({said}); look at user, password and vhost in the URL, and ask the "
-            "operator what this user may do there (`coins producer list`)"
+            "operator for this user's permissions (`coins producer list`)"
         )
     if isinstance(error, NotFound):
         return EdgeUnavailable(

@@ -221,7 +221,18 @@ def test_a_producer_is_made_though_there_are_no_access_rules_for_want_of_the_sys
     assert json.loads(done.stdout)["secret"] in file.read_text(encoding="utf-8"), (
         "what was made is shown in any case"
     )
-    assert "coins producer rotate coins" in done.stderr
+    assert "run: coins producer rotate coins\n" in done.stderr
+
+
+def test_what_is_suggested_names_the_file_that_was_given(coins: Coins, tmp_path: Path) -> None:
+    file = tmp_path / "of another.toml"
+    file.write_text('[coins]\nsecrets = ["another secret of sixteen bytes"]\n', encoding="utf-8")
+    file.chmod(0o600)
+    nothing_yet = coins("producer", "new", "shop", "--file", str(file))
+    assert f"coins producer allow shop --commands A,B --under ACCOUNT --file '{file}'\n" in nothing_yet.stderr
+    assert f"coins producer rotate coins --file '{file}'\n" in nothing_yet.stderr
+    rotated = coins("producer", "rotate", "shop", "--file", str(file))
+    assert f"coins producer rotate shop --finish --file '{file}'\n" in rotated.stderr
 
 
 def test_the_list_says_what_each_may_do(coins: Coins) -> None:
