@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -31,7 +30,7 @@ from workers.logs import configure
 from workers.metrics import METRICS_DIR, served_together
 from workers.producers import PRODUCERS_FILE
 from workers.producers import load as load_producers
-from workers.settings import ENDPOINTS_FILE, Settings, load, load_with_sources
+from workers.settings import ENDPOINTS_FILE, Settings, load, load_with_sources, without_password
 
 DEFAULT_DATA = Path(".coins")
 # Where commands came in when the system ran last, if that was RabbitMQ.
@@ -273,11 +272,6 @@ def who_may_send(doors: Doors) -> str:
         f"warning: {doors.address} is not encrypted; passwords and commands can be read on their way. "
         "Keep it to a network that you trust, or put a tunnel in front"
     )
-
-
-def without_password(url: str) -> str:
-    """A URL that may be shown."""
-    return re.sub(r"(?<=:)[^:/@]*(?=@)", "********", url)
 
 
 def watch(embedded: EmbeddedServers, supervisor: Supervisor, stopping: Callable[[], bool]) -> None:

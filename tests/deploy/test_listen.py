@@ -14,11 +14,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deploy.listening import address_of
-from deploy.up import without_password
 from messages import OutcomeReader, Publisher, TopUp, event
 from messages.publisher import Message
 from tests.deploy.enrolled import COINS, Listening, clean, coins, enrolled, system_that_listens
 from workers.errors import SettingsInvalid
+from workers.settings import without_password
 
 
 @pytest.fixture(scope="module")
