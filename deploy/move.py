@@ -28,7 +28,6 @@ from deploy.up import (
     demand_not_moved,
     exclusive,
     remembered_edge,
-    without_password,
 )
 from ledger.copying import Copied, copy, count_rows, is_fresh
 from ledger.database import connect
@@ -38,6 +37,7 @@ from ledger.schema import check_schema
 from ledger.verify import verify
 from workers.producers import PRODUCERS_FILE
 from workers.quiet import unrest, what_goes_on
+from workers.settings import without_password
 
 FAILED, WRONG_USAGE, NOT_READY, DIFFERENT, INTERRUPTED = 1, 2, 3, 5, 130
 
