@@ -5,6 +5,7 @@ That a restored system goes on as if nothing had been is `tests/chaos/test_point
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from deploy.up import RESTORING_FILE, write_whole
 from ledger.migrate import migrate
 from tests import builders as a
 from tests.desk import LedgerDesk
+from tests.system.site import until
 
 COINS = (sys.executable, "-P", "-m", "console.cli.main")
 
@@ -116,4 +118,22 @@ def test_a_back_up_is_restored_on_another_machine(
     assert "numbered beyond 502" in done.stderr
     assert (tmp_path / "data" / "files" / "e1.csv").read_text() == "an export"
     assert not (tmp_path / "data" / RESTORING_FILE).exists()
-    assert credit(servers(tmp_path / "data", durable=False)) == 10
+    restored = servers(tmp_path / "data", durable=False)
+    assert credit(restored) == 10
+    goes_on_in_an_archive(restored)
+
+
+def goes_on_in_an_archive(restored: EmbeddedServers) -> None:
+    """What is written after a restore does not have the names of what was written before it, which are taken."""
+    home = restored.postgres.home
+    (archive := home / "archive").mkdir()
+    for number in range(1, 32):
+        (archive / f"00000001{number:016X}").touch()
+    restored.postgres.adopt(archive)
+    with (home / "postgresql.conf").open("a") as settings:
+        settings.write("archive_mode = on\narchive_command = 'test ! -f archive/%f && cp %p archive/%f'\n")
+    with restored, psycopg.connect(restored.postgres.url, autocommit=True) as connection:
+        assert connection.execute("SELECT timeline_id FROM pg_control_checkpoint()").fetchone() == (2,)
+        assert connection.execute("SHOW recovery_target").fetchone() == ("",)
+        connection.execute("SELECT pg_switch_wal()")
+        until(lambda: any(re.fullmatch("00000002[0-9A-F]{16}", one.name) for one in archive.iterdir()), 20)

@@ -14,7 +14,8 @@ import pytest
 import redis
 
 from deploy.embedded import EmbeddedPostgres, EmbeddedServers, servers
-from deploy.up import MOVED_FILE
+from deploy.moving import MOVED_FILE, MOVING_FILE
+from deploy.up import without_password
 from ledger.database import connect
 from ledger.migrate import migrate
 from ledger.verify import verify
@@ -200,9 +201,44 @@ def test_a_copy_that_breaks_off_leaves_the_target_empty(source: EmbeddedServers,
     assert rows(target, "SELECT count(*) FROM entry") == [(0,)]
     with psycopg.connect(target, autocommit=True) as connection:
         connection.execute("ALTER TABLE receipt DROP CONSTRAINT none")
-    moved = move(source, target)
+    with psycopg.connect(target) as holder:
+        # As a vacuum holds it: rows can be written, and no statistics made, which undoes nothing.
+        holder.execute("LOCK TABLE receipt IN SHARE UPDATE EXCLUSIVE MODE")
+        moved = move(source, target)
     back(source)
     assert moved.returncode == 0, moved.stderr
+    assert "are the same on both sides" in moved.stderr
+
+
+def test_a_move_that_was_broken_off_in_its_commit_is_settled_by_a_look_at_the_target(
+    source: EmbeddedServers, target: str
+) -> None:
+    """Until then nobody goes on: neither does the old system beside a new one, nor is anything lost."""
+    moving, moved = (source.postgres.data_dir / name for name in (MOVING_FILE, MOVED_FILE))
+    elsewhere = "moved to postgresql://db/coins at 2026-03-01T00:00:00Z\n"
+    # Given a mark that speaks of another target
+    moving.write_text(elsewhere)
+    up = [sys.executable, "-P", "-m", "console.cli.main", "up", "--data", str(source.postgres.data_dir)]
+    refused = subprocess.run(up, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, "is not known" in refused.stderr) == (3, True)
+    refused = move(source, target)
+    assert (refused.returncode, "with that target" in refused.stderr) == (1, True)
+    assert moving.read_text() == elsewhere
+    # When it speaks of this one, which is empty, then it was not moved, and is now
+    shown = without_password(target)
+    moving.write_text(elsewhere.replace("postgresql://db/coins", shown))
+    done = move(source, target)
+    assert done.returncode == 0, done.stderr
+    assert "rows of" in done.stderr
+    assert not moving.exists()
+    # When it was killed before it had seen its commit, then it was moved, and is not moved again
+    moved.rename(moving)
+    settled = move(source, target)
+    assert settled.returncode == 0, settled.stderr
+    assert "was committed before it was broken off" in settled.stderr
+    assert "copying" not in settled.stderr
+    assert moved.exists()
+    back(source)
 
 
 def test_a_moved_system_is_not_started_again_beside_its_new_self(source: EmbeddedServers) -> None:
