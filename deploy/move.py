@@ -26,6 +26,7 @@ from deploy.supervisor import end_leftover_children, end_leftover_server, say
 from deploy.up import (
     DEFAULT_DATA,
     demand_not_half_restored,
+    doors_of,
     exclusive,
     remembered_edge,
 )
@@ -35,8 +36,9 @@ from ledger.errors import DatabaseUnavailable, LedgerError, SchemaOutdated
 from ledger.migrate import migrate
 from ledger.schema import check_schema
 from ledger.verify import verify
+from workers.errors import SettingsInvalid
 from workers.producers import PRODUCERS_FILE
-from workers.quiet import unrest, what_goes_on
+from workers.quiet import unread_streams, unrest, what_goes_on
 from workers.settings import without_password
 
 FAILED, WRONG_USAGE, NOT_READY, DIFFERENT, INTERRUPTED = 1, 2, 3, 5, 130
@@ -72,6 +74,9 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say(f"coins move: interrupted; {what_became(data_dir)}")
         return INTERRUPTED
+    except SettingsInvalid as error:
+        say(f"coins move: {error}")
+        return WRONG_USAGE
     except DeployError as error:
         say(f"coins move: {error}")
         return error.exit_code
@@ -85,12 +90,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def move(embedded: EmbeddedServers, target_url: str, *, dry_run: bool = False) -> int:
     """The steps, in their order. The embedded servers run, and nobody else uses them."""
+    data_dir = embedded.postgres.data_dir
     with (
         connect(embedded.postgres.url, name="move") as source,
         connect(target_url, name="move") as target,
     ):
-        edge = remembered_edge(embedded.postgres.data_dir)
-        demand_rest(source, edge or embedded.valkey.url)
+        edge, doors = remembered_edge(data_dir), doors_of(data_dir, None)
+        demand_rest(source, edge or embedded.valkey.url, common=doors.producers_file is None)
         fresh = is_fresh(target)
         if dry_run:
             rows = count_rows(source)
@@ -103,8 +109,8 @@ def move(embedded: EmbeddedServers, target_url: str, *, dry_run: bool = False) -
         partitions = source.execute("SELECT max(id) + 1 FROM partition").fetchone()
         migrate(target_url, partitions=(partitions or (1,))[0])
         goes_on = what_goes_on(source)
-        copied = commit(source, target, target_url, embedded.postgres.data_dir)
-    return go_on(embedded.postgres.data_dir, target_url, copied, goes_on)
+        copied = commit(source, target, target_url, data_dir)
+    return go_on(data_dir, target_url, copied, goes_on)
 
 
 def commit(
@@ -145,11 +151,16 @@ def go_on(data_dir: Path, target_url: str, copied: Copied | None = None, goes_on
     return 0
 
 
-def demand_rest(source: psycopg.Connection[Any], edge_url: str) -> None:
-    """Raises NotMoved with all that is half done; SchemaOutdated where the directory is one of an older version."""
+def demand_rest(source: psycopg.Connection[Any], edge_url: str, *, common: bool) -> None:
+    """Raises NotMoved with all that is half done; SchemaOutdated where the directory is one of an older version.
+
+    common: whether the common streams are read. What lies there when they are not is in nobody's way, and is told.
+    """
     check_schema(source)
-    if found := unrest(source, edge_url):
+    if found := unrest(source, edge_url, common=common):
         raise NotMoved("the system is not at rest:\n  " + "\n  ".join(found))
+    if left := unread_streams(source, edge_url):
+        say(f"what lies in {', '.join(left)} is left there: with a producers file nobody reads it")
 
 
 def tell(data_dir: Path, target_url: str, copied: Copied | None, goes_on: Sequence[str]) -> None:

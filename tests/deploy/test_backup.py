@@ -120,6 +120,8 @@ def test_a_back_up_is_restored_on_another_machine(
     assert not (tmp_path / "data" / RESTORING_FILE).exists()
     restored = servers(tmp_path / "data", durable=False)
     assert credit(restored) == 10
+    # And once more: the timeline that the first restore has begun is not begun again.
+    assert coins("restore", backup, "--data", tmp_path / "data").returncode == 0
     goes_on_in_an_archive(restored)
 
 
@@ -127,13 +129,14 @@ def goes_on_in_an_archive(restored: EmbeddedServers) -> None:
     """What is written after a restore does not have the names of what was written before it, which are taken."""
     home = restored.postgres.home
     (archive := home / "archive").mkdir()
-    for number in range(1, 32):
-        (archive / f"00000001{number:016X}").touch()
+    for timeline in (1, 2):
+        for number in range(1, 32):
+            (archive / f"{timeline:08X}{number:016X}").touch()
     restored.postgres.adopt(archive)
     with (home / "postgresql.conf").open("a") as settings:
         settings.write("archive_mode = on\narchive_command = 'test ! -f archive/%f && cp %p archive/%f'\n")
     with restored, psycopg.connect(restored.postgres.url, autocommit=True) as connection:
-        assert connection.execute("SELECT timeline_id FROM pg_control_checkpoint()").fetchone() == (2,)
+        assert connection.execute("SELECT timeline_id FROM pg_control_checkpoint()").fetchone() == (3,)
         assert connection.execute("SHOW recovery_target").fetchone() == ("",)
         connection.execute("SELECT pg_switch_wal()")
-        until(lambda: any(re.fullmatch("00000002[0-9A-F]{16}", one.name) for one in archive.iterdir()), 20)
+        until(lambda: any(re.fullmatch("00000003[0-9A-F]{16}", one.name) for one in archive.iterdir()), 20)

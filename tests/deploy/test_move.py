@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
@@ -23,6 +23,8 @@ from tests import builders as a
 from tests.conftest import DatabaseServer
 from tests.desk import NOW, LedgerDesk
 from tests.ledger.test_verify_products import fill
+from workers.access import write_private
+from workers.producers import PRODUCERS_FILE
 
 MOVE = (sys.executable, "-P", "-m", "console.cli.main", "move")
 AGAIN = {"specversion": "1.0", "id": "again", "source": "tests", "type": "coins.TopUp.v1"}
@@ -182,8 +184,22 @@ def test_a_target_with_anything_in_it_is_left_alone(source: EmbeddedServers, tar
 
 
 def test_a_dry_run_changes_nothing(source: EmbeddedServers, target: str) -> None:
-    tried = move(source, target, "--dry-run")
+    """And what lies where nobody reads is in nobody's way."""
+    producers = source.postgres.data_dir / PRODUCERS_FILE
+    write_private(producers, "")
+    with source, closing(redis.Redis.from_url(source.valkey.url)) as edge:
+        edge.xadd("coins:commands:1", {"event": "{}"})
+    try:
+        tried = move(source, target, "--dry-run")
+        producers.unlink()
+        refused = move(source, target, "--dry-run")
+    finally:
+        producers.unlink(missing_ok=True)
+        with source, closing(redis.Redis.from_url(source.valkey.url)) as edge:
+            edge.delete("coins:commands:1")
+    assert (refused.returncode, "wait on the edge in coins:commands:1:" in refused.stderr) == (1, True)
     assert tried.returncode == 0, tried.stderr
+    assert "what lies in coins:commands:1 is left there" in tried.stderr
     assert "rows of" in tried.stderr
     assert tables(target) == set()
     assert not (source.postgres.data_dir / MOVED_FILE).exists()
