@@ -58,8 +58,10 @@ def _behind(
         pipeline.xrevrange(name, count=1)
     now = time.time()
     answers = iter(pipeline.execute(raise_on_error=False))
-    for (name, partition), *three in zip(streams.items(), answers, answers, answers, strict=True):
-        arrived = _first_of(_unread(*three, positions.get(name, "0-0")))
+    for (name, partition), beyond, first, last in zip(
+        streams.items(), answers, answers, answers, strict=True
+    ):
+        arrived = _first_of(_unread(beyond, first, last, positions.get(name, "0-0")))
         if arrived is not None:
             found[partition] = max(found[partition], now - arrived)
     return found
