@@ -246,6 +246,7 @@ def metrics_of(
         edge.get_secret_value() if edge is not None else endpoints["redis_url"],
         partitions=doors.partitions,
         common=doors.producers_file is None,
+        leading=True,
     )
     return served_together(address, metrics_dir(data_dir), figures)
 

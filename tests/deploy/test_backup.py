@@ -14,7 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deploy.backup import verify_backup
 from deploy.embedded import EmbeddedServers, servers
+from deploy.errors import NotBackedUp
 from deploy.restore import main as restore
 from deploy.up import RESTORING_FILE, write_whole
 from ledger.migrate import migrate
@@ -72,7 +74,18 @@ def test_a_damaged_back_up_is_refused_and_nothing_has_changed(
 ) -> None:
     both, backup = backed_up
     shutil.copytree(backup, tmp_path / "damaged", symlinks=True)
-    file = tmp_path / "damaged" / "database" / "global" / "pg_control"
+    database = tmp_path / "damaged" / "database"
+    manifest, told = database / "backup_manifest", (backup / "database" / "backup_manifest").read_text()
+    # A file that the manifest does not name any more, and one that it has never named
+    manifest.write_text(told.replace('"Path": "global/pg_control"', '"Path": "PG_VERSION"'))
+    with pytest.raises(NotBackedUp, match="backup_manifest is not as it was written"):
+        verify_backup(database)
+    manifest.write_text(told)
+    (database / "standby.signal").touch()
+    with pytest.raises(NotBackedUp, match=r"standby.signal is not of the back-up"):
+        verify_backup(database)
+    (database / "standby.signal").unlink()
+    file = database / "global" / "pg_control"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     for source, said in (
         (tmp_path / "damaged", "pg_control is not as it was written"),
