@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         with interruptible(), exclusive(data_dir):
             end_leftover_children(data_dir)
             embedded = servers(data_dir)
-            if settle(data_dir, target_url, without_password(target_url)):
+            if settle(data_dir, target_url):
                 say("an earlier move was committed before it was broken off: the ledger is the target's")
                 for server in (embedded.postgres, embedded.valkey):
                     end_leftover_server(server.home, server.programs, server.stop_signal)
@@ -117,17 +117,16 @@ def commit(
     source: psycopg.Connection[Any], target: psycopg.Connection[Any], target_url: str, data_dir: Path
 ) -> Copied:
     """Copy everything. However this ends, the directory says whose the ledger is."""
-    shown = without_password(target_url)
     try:
         copied = copy(
             source,
             target,
             lambda table: say(f"copying {table}"),
-            about_to_commit=lambda: moving.begin(data_dir, shown),
+            about_to_commit=lambda: moving.begin(data_dir, target_url),
         )
         moving.finish(data_dir)
     except BaseException:
-        settle_if_possible(data_dir, target_url, shown)
+        settle_if_possible(data_dir, target_url)
         raise
     return copied
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from deploy import durably
 from deploy.errors import Moved, NotMoved
@@ -17,6 +18,7 @@ from deploy.supervisor import say
 from ledger.copying import has_ledger
 from ledger.database import connect
 from ledger.errors import LedgerError
+from workers.settings import without_password
 
 MOVED_FILE = "moved"
 MOVING_FILE = "moving"
@@ -36,10 +38,10 @@ def demand_not_moved(data_dir: Path) -> None:
         )
 
 
-def begin(data_dir: Path, shown_target: str) -> None:
+def begin(data_dir: Path, target_url: str) -> None:
     """Before the commit: from here on the ledger may be the target's. On disk when this returns."""
-    told = f"moved to {shown_target} at {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n"
-    durably.write(data_dir / MOVING_FILE, told)
+    told = f"moved to {without_password(target_url)} at {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    durably.write(data_dir / MOVING_FILE, f"{told}\n{place_of(target_url)}\n")
 
 
 def finish(data_dir: Path) -> None:
@@ -47,7 +49,7 @@ def finish(data_dir: Path) -> None:
     durably.rename(data_dir / MOVING_FILE, data_dir / MOVED_FILE)
 
 
-def settle(data_dir: Path, target_url: str, shown_target: str) -> bool:
+def settle(data_dir: Path, target_url: str) -> bool:
     """After a move that was broken off: whether it was committed, by a look at the target. The mark says so from then on.
 
     Nothing but the move wrote to a target that was empty. Raises NotMoved where it was another target;
@@ -56,9 +58,9 @@ def settle(data_dir: Path, target_url: str, shown_target: str) -> bool:
     moving = data_dir / MOVING_FILE
     if not moving.exists():
         return False
-    if not _read(moving).startswith(f"moved to {shown_target} at "):
-        raise NotMoved(f"whether the ledger was {_read(moving)}, is not known. {_look_there(moving)}")
     with connect(target_url, name="move") as target:
+        if place_of(target_url) not in moving.read_text(encoding="utf-8").splitlines():
+            raise NotMoved(f"whether the ledger was {_read(moving)}, is not known. {_look_there(moving)}")
         committed = has_ledger(target)
     if committed:
         finish(data_dir)
@@ -67,12 +69,21 @@ def settle(data_dir: Path, target_url: str, shown_target: str) -> bool:
     return committed
 
 
-def settle_if_possible(data_dir: Path, target_url: str, shown_target: str) -> None:
+def settle_if_possible(data_dir: Path, target_url: str) -> None:
     """The same on the way out of a fault, which is not to be hidden by another one."""
     try:
-        settle(data_dir, target_url, shown_target)
+        settle(data_dir, target_url)
     except (LedgerError, psycopg.Error) as error:
         say(f"nobody could look whether the target has it: {error}")
+
+
+def place_of(target_url: str) -> str:
+    """Which database it is, however its URL is written, and without what is secret."""
+    given = conninfo_to_dict(target_url)
+    parts = (
+        f"{name}={given[name]}" for name in ("host", "hostaddr", "port", "dbname", "service") if name in given
+    )
+    return " ".join(parts)
 
 
 def what_became(data_dir: Path) -> str:
@@ -94,4 +105,4 @@ def _look_there(moving: Path) -> str:
 
 
 def _read(mark: Path) -> str:
-    return mark.read_text(encoding="utf-8").strip()
+    return mark.read_text(encoding="utf-8").partition("\n")[0].strip()

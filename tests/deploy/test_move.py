@@ -14,8 +14,7 @@ import pytest
 import redis
 
 from deploy.embedded import EmbeddedPostgres, EmbeddedServers, servers
-from deploy.moving import MOVED_FILE, MOVING_FILE
-from deploy.up import without_password
+from deploy.moving import MOVED_FILE, MOVING_FILE, place_of
 from ledger.database import connect
 from ledger.migrate import migrate
 from ledger.verify import verify
@@ -231,7 +230,7 @@ def test_a_move_that_was_broken_off_in_its_commit_is_settled_by_a_look_at_the_ta
 ) -> None:
     """Until then nobody goes on: neither does the old system beside a new one, nor is anything lost."""
     moving, moved = (source.postgres.data_dir / name for name in (MOVING_FILE, MOVED_FILE))
-    elsewhere = "moved to postgresql://db/coins at 2026-03-01T00:00:00Z\n"
+    elsewhere = "moved to postgresql://db/coins at 2026-03-01T00:00:00Z\nhost=db dbname=coins\n"
     # Given a mark that speaks of another target
     moving.write_text(elsewhere)
     up = [sys.executable, "-P", "-m", "console.cli.main", "up", "--data", str(source.postgres.data_dir)]
@@ -241,8 +240,7 @@ def test_a_move_that_was_broken_off_in_its_commit_is_settled_by_a_look_at_the_ta
     assert (refused.returncode, "with that target" in refused.stderr) == (1, True)
     assert moving.read_text() == elsewhere
     # When it speaks of this one, which is empty, then it was not moved, and is now
-    shown = without_password(target)
-    moving.write_text(elsewhere.replace("postgresql://db/coins", shown))
+    moving.write_text(elsewhere.replace("host=db dbname=coins", place_of(target)))
     done = move(source, target)
     assert done.returncode == 0, done.stderr
     assert "rows of" in done.stderr
