@@ -30,6 +30,7 @@ from workers.settings import embedded_endpoints
 
 BASE_BACKUP = ("--checkpoint=fast", "--wal-method=stream", "--manifest-checksums=SHA256")
 DATABASE_DIR, FILES_DIR = "database", "files"
+MANIFEST = "backup_manifest"
 WRONG_USAGE, FAILED, NOT_READY = 2, 1, 3
 
 
@@ -79,7 +80,9 @@ def verify_backup(database: Path) -> None:
     What pg_verifybackup does: the one that comes with the embedded servers does not run.
     """
     try:
-        manifest = json.loads((database / "backup_manifest").read_bytes())
+        told = (database / MANIFEST).read_bytes()
+        manifest = json.loads(told)
+        verify_manifest(database, told, manifest)
         for file in manifest["Files"]:
             verify_file(database / file["Path"], file)
         for span in manifest["WAL-Ranges"]:
@@ -92,7 +95,20 @@ def verify_backup(database: Path) -> None:
                 f"--end={span['End-LSN']}",
             )
     except (ValueError, LookupError) as error:
-        raise NotBackedUp(f"{database / 'backup_manifest'} cannot be read: {error}") from error
+        raise NotBackedUp(f"{database / MANIFEST} cannot be read: {error}") from error
+
+
+def verify_manifest(database: Path, told: bytes, manifest: Mapping[str, Any]) -> None:
+    """Raises NotBackedUp unless it is whole itself, and names every file that there is but for the WAL."""
+    # Of all lines before the one that it stands in.
+    lines = told[: told.rstrip(b"\n").rfind(b"\n") + 1]
+    if hashlib.sha256(lines).hexdigest() != manifest["Manifest-Checksum"]:
+        raise NotBackedUp(f"{database / MANIFEST} is not as it was written")
+    named = {MANIFEST, *(file["Path"] for file in manifest["Files"])}
+    for path in sorted(database.rglob("*")):
+        name = path.relative_to(database).as_posix()
+        if path.is_file() and name not in named and not name.startswith("pg_wal/"):
+            raise NotBackedUp(f"{path} is not of the back-up: nothing tells what it is; remove it")
 
 
 def verify_file(path: Path, file: Mapping[str, Any]) -> None:

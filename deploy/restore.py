@@ -21,12 +21,14 @@ import psycopg
 import redis
 from pydantic import SecretStr
 
+from deploy import durably
 from deploy.backup import DATABASE_DIR, FILES_DIR, verify_backup
 from deploy.embedded import EmbeddedPostgres, EmbeddedServers, servers
 from deploy.errors import DeployError, NotBackedUp
 from deploy.interruption import interruptible, running
+from deploy.moving import demand_not_moved
 from deploy.supervisor import end_leftover_children, end_leftover_server, make_private, say
-from deploy.up import DEFAULT_DATA, RESTORING_FILE, demand_not_moved, doors_of, exclusive, remembered_edge
+from deploy.up import DEFAULT_DATA, RESTORING_FILE, doors_of, exclusive, remembered_edge
 from ledger.database import connect
 from ledger.errors import DatabaseUnavailable, LedgerError, SchemaOutdated
 from ledger.migrate import migrate
@@ -41,8 +43,12 @@ FAILED, WRONG_USAGE, NOT_READY, DIFFERENT, INTERRUPTED = 1, 2, 3, 5, 130
 LONGEST_RECOVERY_SECONDS = 86_400.0
 RECOVERY = """
 # Written by `coins restore`.
-recovery_target_timeline = 'latest'
 recovery_target_action = 'promote'
+"""
+# Without an archive: to the moment of the back-up, by what lies in it.
+ALONE = """recovery_target = 'immediate'
+recovery_target_timeline = 'current'
+restore_command = 'false'
 """
 
 
@@ -120,19 +126,20 @@ def put_in_place(backup: Path, data_dir: Path, wal: Path | None, moment: datetim
     shutil.rmtree(fresh, ignore_errors=True)
     say(f"copying it to {postgres.home}")
     shutil.copytree(database, fresh, symlinks=True)
-    if wal is not None:
-        recover(fresh, wal.resolve(), moment)
+    recover(fresh, wal.resolve() if wal is not None else None, moment)
+    remember_timelines(data_dir, fresh)
     postgres.adopt(fresh)
+    sync_all(fresh)
     half_made = (data_dir / RESTORING_FILE).exists()
-    (data_dir / RESTORING_FILE).touch()
+    durably.write(data_dir / RESTORING_FILE, "")
     if half_made:
         # What an earlier attempt has left is nobody's database.
         shutil.rmtree(postgres.home, ignore_errors=True)
     if postgres.home.exists():
         aside = postgres.home.with_name(f"postgres.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-        postgres.home.rename(aside)
+        durably.rename(postgres.home, aside)
         say(f"the database that was there is now {aside}; remove it when you do not need it any more")
-    fresh.rename(postgres.home)
+    durably.rename(fresh, postgres.home)
     for what in (FILES_DIR, PRODUCERS_FILE):
         if (backup / what).exists() and not (data_dir / what).exists():
             copied = shutil.copytree if (backup / what).is_dir() else shutil.copy2
@@ -152,15 +159,37 @@ def demand_later(database: Path, moment: datetime | None) -> None:
         )
 
 
-def recover(fresh: Path, wal: Path, moment: datetime | None) -> None:
-    """Have the server read the archive when it starts, up to the moment."""
-    command = f"cp {shlex.quote(str(wal))}/%f %p".replace("'", "''")
-    lines = [RECOVERY, f"restore_command = '{command}'\n"]
+def recover(fresh: Path, wal: Path | None, moment: datetime | None) -> None:
+    """Have the server read the archive when it starts, up to the moment; without one, what lies in the back-up.
+
+    In either case it begins a timeline: what it writes from then on is another story, and an archive that has the first one
+    takes it under other names.
+    """
+    lines = [RECOVERY]
+    if wal is None:
+        lines.append(ALONE)
+    else:
+        command = f"cp {shlex.quote(str(wal))}/%f %p".replace("'", "''")
+        lines.append(f"recovery_target_timeline = 'latest'\nrestore_command = '{command}'\n")
     if moment is not None:
         lines.append(f"recovery_target_time = '{moment.isoformat(sep=' ')}'\n")
     with (fresh / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
         settings.writelines(lines)
     (fresh / "recovery.signal").touch()
+
+
+def remember_timelines(data_dir: Path, fresh: Path) -> None:
+    """Those that earlier restores here have begun are not to be begun again: their names are taken."""
+    for history in sorted(data_dir.glob("postgres*/pg_wal/*.history")):
+        if not (known := fresh / "pg_wal" / history.name).exists():
+            shutil.copy2(history, known)
+
+
+def sync_all(fresh: Path) -> None:
+    """PostgreSQL takes what it finds for written."""
+    for path in (*fresh.rglob("*"), fresh):
+        if path.is_dir() or (path.is_file() and not path.is_symlink()):
+            durably.sync(path)
 
 
 def bring_up(data_dir: Path, *, skip: int) -> int:
@@ -183,7 +212,7 @@ def bring_up(data_dir: Path, *, skip: int) -> int:
         )
         configure(settings.log_format)
         result = retell(settings, skip=skip, progress=say)
-        (data_dir / RESTORING_FILE).unlink()
+        durably.remove(data_dir / RESTORING_FILE)
         for line in result.told_in_words():
             say(line)
         say("verifying")
@@ -200,6 +229,7 @@ def forget_recovery(embedded: EmbeddedServers) -> None:
     with psycopg.connect(embedded.postgres.url, autocommit=True) as connection:
         for setting in (
             "restore_command",
+            "recovery_target",
             "recovery_target_time",
             "recovery_target_timeline",
             "recovery_target_action",

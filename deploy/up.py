@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.embedded import EmbeddedServer, EmbeddedServers, link_address, servers
-from deploy.errors import AlreadyRunning, DeployError, HalfRestored, Interrupted, Moved, ServerNotStarted
+from deploy.errors import AlreadyRunning, DeployError, HalfRestored, Interrupted, ServerNotStarted
 from deploy.listening import Address, ListeningValkey, address_of, listening_servers
+from deploy.moving import demand_not_moved
 from deploy.supervisor import Child, Supervisor, end_leftover_children, make_private, say
 from messages.publisher import RABBITMQ
 from workers.access import write_private
@@ -35,7 +36,6 @@ from workers.settings import ENDPOINTS_FILE, Settings, load, load_with_sources, 
 DEFAULT_DATA = Path(".coins")
 # Where commands came in when the system ran last, if that was RabbitMQ.
 EDGE_FILE = "edge.url"
-MOVED_FILE = "moved"
 RESTORING_FILE = "restoring"
 READY_SECONDS = 60.0
 TICK_SECONDS = 0.1
@@ -205,16 +205,6 @@ def run_in(
         watch(embedded, supervisor, stopping)
 
 
-def demand_not_moved(data_dir: Path) -> None:
-    """Raises Moved where `coins move` has handed the ledger on: two that go on would be two truths about the same coins."""
-    moved = data_dir / MOVED_FILE
-    if moved.exists():
-        raise Moved(
-            f"the ledger in {data_dir} was {moved.read_text(encoding='utf-8').strip()}. If nothing was sent to it there, "
-            f"remove {moved} and it goes on here"
-        )
-
-
 def demand_not_half_restored(data_dir: Path) -> None:
     """Raises HalfRestored where `coins restore` was broken off: what was told since is not in the ledger yet."""
     if (data_dir / RESTORING_FILE).exists():
@@ -256,6 +246,7 @@ def metrics_of(
         edge.get_secret_value() if edge is not None else endpoints["redis_url"],
         partitions=doors.partitions,
         common=doors.producers_file is None,
+        leading=True,
     )
     return served_together(address, metrics_dir(data_dir), figures)
 

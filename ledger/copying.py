@@ -73,10 +73,12 @@ def copy(
     source: psycopg.Connection[Any],
     target: psycopg.Connection[Any],
     progress: Callable[[str], None] = lambda _: None,
+    about_to_commit: Callable[[], None] = lambda: None,
 ) -> Copied:
     """Copy everything, or nothing: the target is committed when each table has the same rows on both sides.
 
-    Both connections in autocommit mode and idle; of the source one snapshot is read. Raises NotCopied.
+    Both connections in autocommit mode and idle; of the source one snapshot is read. Raises NotCopied. Whoever has to know
+    afterwards whether it was committed notes down that he has to look (`has_ledger`), when `about_to_commit` is called.
     """
     source.execute(_ALIKE)
     target.execute(_ALIKE)
@@ -95,8 +97,27 @@ def copy(
                 progress(name)
                 rows[name] = _copy_table(source, target, name, list(columns))
         _set_sequences(source, target)
-    target.execute("ANALYZE")
+        # What is checked at the end of a transaction only.
+        target.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        about_to_commit()
     return Copied(rows)
+
+
+def has_ledger(target: psycopg.Connection[Any]) -> bool:
+    """Whether there is any row of a ledger; waits for a copy that is just being committed. Raises psycopg.Error."""
+    target.execute(_ALIKE)
+    tables = _tables(target)
+    try:
+        if _REVISION in tables:
+            _demand_empty(target, tables)
+    except NotCopied:
+        return True
+    return False
+
+
+def analyze(target: psycopg.Connection[Any]) -> None:
+    """Good plans from the first command on. A table that somebody holds is left to the server's own vacuum."""
+    target.execute("ANALYZE (SKIP_LOCKED)")
 
 
 def _tables(connection: psycopg.Connection[Any]) -> Tables:
@@ -123,7 +144,8 @@ def _demand_same_schema(source: psycopg.Connection[Any], target: psycopg.Connect
 
 
 def _demand_empty(target: psycopg.Connection[Any], tables: Tables) -> None:
-    for name in tables.keys() - {*_PASSING, _REVISION, "partition"}:
+    # `account` first: a copy that is just being committed holds it, and what is seen after it is seen whole.
+    for name in sorted(tables.keys() - {*_PASSING, _REVISION, "partition"}):
         query = sql.SQL("SELECT FROM {} {} LIMIT 1").format(
             sql.Identifier(name), sql.SQL("WHERE id <> 0" if name == "account" else "")
         )

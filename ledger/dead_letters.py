@@ -14,7 +14,7 @@ import json
 import re
 import traceback
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from messages.commands import ACCOUNT_FIELDS
 from messages.fields import ID_PATTERN
 
 KEPT_WHOLE_BYTES = 4_096
+NAMES = 50
 UNREADABLE, UNAUTHENTICATED, INVALID = "unreadable", "unauthenticated", "invalid"
 GAVE_UP = "gave up"
 _ACCOUNT = re.compile(ID_PATTERN)
@@ -108,6 +109,8 @@ UPDATE dead_letter d SET state = 'resolved', resolved_at = %b
 FROM unnest(%s::text[], %s::text[]) AS k(source, id)
 WHERE d.state IN ('waiting', 'failed again') AND d.source = k.source AND d.command_id = k.id"""
 
+_NAMES = "SELECT DISTINCT producer FROM dead_letter_group WHERE producer IS NOT NULL"
+
 _STILL = "state IN ('waiting', 'failed again', 'replaying')"
 # From the group that a letter is in to the one of its trouble now.
 _MOVED = f"""
@@ -148,16 +151,18 @@ def record(
     """
     news: list[News] = []
     letters_of: dict[bytes, list[_Kept]] = defaultdict(list)
+    letters = list(letters)
+    kind_of = _kinds(connection, letters)
     for kept in _equal_ones_together(letters):
-        letters_of[_kind(kept.letter).digest].append(kept)
+        letters_of[kind_of(kept.letter).digest].append(kept)
     # All groups before any letter: whoever has the same letters waits here, so that they can go in as they came.
     rooms: dict[bytes, Room] = {}
     for group, some in sorted(letters_of.items()):
         first, count = some[0].letter, sum(kept.times for kept in some)
-        rooms[group] = room_of(connection, _kind(first), count, now, news, first.traceparent)
+        rooms[group] = room_of(connection, kind_of(first), count, now, news, first.traceparent)
     with connection.pipeline():
         for kept in sorted((one for some in letters_of.values() for one in some), key=lambda one: one.number):
-            room = rooms[_kind(kept.letter).digest]
+            room = rooms[kind_of(kept.letter).digest]
             arrival = arrival_of(batch, kept.letter.slot)
             if room.takes(kept.raw):
                 room.new.append(connection.execute(_LETTER, _values(room.group, kept, arrival, now)))
@@ -197,8 +202,10 @@ def fail_again(
     Where the trouble is another one by now, the letter moves to the group of that. What is to be published, as above.
     """
     news: list[News] = []
-    for number, letter in sorted(failed, key=lambda one: (_kind(one[1]).digest, one[0])):
-        group = room_of(connection, _kind(letter), 0, now, news, letter.traceparent).group
+    failed = list(failed)
+    kind_of = _kinds(connection, [letter for _, letter in failed])
+    for number, letter in sorted(failed, key=lambda one: (kind_of(one[1]).digest, one[0])):
+        group = room_of(connection, kind_of(letter), 0, now, news, letter.traceparent).group
         values = {
             "letter": number,
             "group": group,
@@ -259,6 +266,27 @@ def _beyond(letter: DeadLetter) -> tuple[object, ...]:
 def _kind(letter: DeadLetter) -> Kind:
     whose = _by_whose_stream(letter) if letter.reason in (UNREADABLE, UNAUTHENTICATED, INVALID) else None
     return Kind(letter.reason, letter.type, letter.exception, letter.frame, whose)
+
+
+def _kinds(
+    connection: psycopg.Connection[Any], letters: Iterable[DeadLetter]
+) -> Callable[[DeadLetter], Kind]:
+    """What makes the groups of these letters. Where anybody may name himself, the first so many names have groups of their
+    own, and all others share theirs: names cost nothing, and a group is a row, an event and a label for ever."""
+    unproven = [one for one in letters if one.delivery.producers is None and _kind(one).producer is not None]
+    if not unproven:
+        return _kind
+    names = {name for (name,) in connection.execute(_NAMES)}
+    for letter in unproven:
+        if len(names) < NAMES and letter.delivery.producer is not None:
+            names.add(letter.delivery.producer)
+
+    def kind_of(letter: DeadLetter) -> Kind:
+        kind = _kind(letter)
+        is_known = letter.delivery.producers is not None or kind.producer in names
+        return kind if is_known else kind._replace(producer=None)
+
+    return kind_of
 
 
 def _by_whose_stream(letter: DeadLetter) -> str | None:

@@ -22,6 +22,7 @@ BATCH_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0,
 WAIT_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 BATCH_COMMANDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 JOB_SECONDS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
+LEADING = "coins_leading"
 NO_REASON = ("applied", "duplicate")
 
 
@@ -126,7 +127,7 @@ class Leading:
 
     def __init__(self, registry: CollectorRegistry, role: str) -> None:
         gauge = Gauge(
-            "coins_leading",
+            LEADING,
             "1 where the process is the active one of its role, 0 where it stands by.",
             ("role",),
             registry=registry,

@@ -18,6 +18,7 @@ from ledger.database import connect
 from ledger.errors import DatabaseUnavailable
 from messages.errors import MessagesError
 from messages.publisher import RABBITMQ
+from workers.counts import LEADING
 from workers.lag import behind_seconds
 from workers.process import GONE_AFTER_SECONDS
 from workers.settings import Settings
@@ -27,6 +28,7 @@ TIMEOUT_SECONDS = 3
 GROUPS = 200
 GROUP = ("group", "reason", "type", "exception")
 ROLES = ("worker", "relay", "jobs", "scheduler")
+LED = ("relay", "scheduler")
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 log = structlog.get_logger(__name__)
@@ -48,6 +50,9 @@ _PROCESSES = f"""
 SELECT role, count(*) FROM process
 WHERE seen_at > clock_timestamp() - interval '{GONE_AFTER_SECONDS} seconds'
 GROUP BY role"""
+_LEASES = """
+SELECT r, EXISTS (SELECT FROM lease WHERE name = r AND lease_until > clock_timestamp())::int
+FROM unnest(%b::text[]) r ORDER BY r"""
 _MAILS = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
 FROM mail WHERE state = 'waiting'"""
@@ -79,12 +84,16 @@ def figures_of(settings: Settings) -> Figures:
 class Figures(Collector):
     """`coins_database_up` and what the database knows; `coins_edge_up` and how far behind the reading of it is."""
 
-    def __init__(self, database_url: str, edge_url: str, *, partitions: int, common: bool) -> None:
-        """common: whether the common streams are read, as they are without a producers file."""
+    def __init__(
+        self, database_url: str, edge_url: str, *, partitions: int, common: bool, leading: bool = False
+    ) -> None:
+        """common: whether the common streams are read, as they are without a producers file. leading: tell by the leases
+        which roles have somebody active, where processes are not asked themselves."""
         self._database_url = database_url
         self._edge_url = edge_url
         self._partitions = partitions
         self._common = common
+        self._leading = leading
 
     def collect(self) -> Iterable[Metric]:
         positions: dict[str, str] | None = None
@@ -103,6 +112,7 @@ class Figures(Collector):
                     *_jobs(connection),
                     *_mails(connection),
                     *_processes(connection),
+                    *(_leads(connection) if self._leading else ()),
                 ]
                 positions = dict(connection.execute(_POSITIONS).fetchall())
         except (DatabaseUnavailable, psycopg.Error) as error:
@@ -185,6 +195,11 @@ def _mails(connection: Connection) -> Iterator[Metric]:
 def _processes(connection: Connection) -> Iterator[Metric]:
     alive = dict.fromkeys(ROLES, 0) | dict(connection.execute(_PROCESSES).fetchall())
     yield _by("coins_processes", "Processes that have told lately that they live.", ("role",), alive.items())
+
+
+def _leads(connection: Connection) -> Iterator[Metric]:
+    rows = connection.execute(_LEASES, (list(LED),)).fetchall()
+    yield _by(LEADING, "1 where a process of the role is the active one.", ("role",), rows)
 
 
 def _texts(by_partition: Mapping[int, float]) -> list[tuple[str, float]]:

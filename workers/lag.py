@@ -54,13 +54,26 @@ def _behind(
     pipeline = client.pipeline(transaction=False)
     for name in streams:
         pipeline.xrange(name, min=f"({positions.get(name, '0-0')}", count=1)
+        pipeline.xrange(name, count=1)
+        pipeline.xrevrange(name, count=1)
     now = time.time()
-    answers = pipeline.execute(raise_on_error=False)
-    for partition, answer in zip(streams.values(), answers, strict=True):
-        arrived = _first_of(answer)
+    answers = iter(pipeline.execute(raise_on_error=False))
+    for (name, partition), beyond, first, last in zip(
+        streams.items(), answers, answers, answers, strict=True
+    ):
+        arrived = _first_of(_unread(beyond, first, last, positions.get(name, "0-0")))
         if arrived is not None:
             found[partition] = max(found[partition], now - arrived)
     return found
+
+
+def _unread(beyond: Any, first: Any, last: Any, position: str) -> Any:
+    """What comes next. A stream that ends before the position has begun again: it is read from its start (StreamReader)."""
+    from workers.streams import order_of
+
+    if isinstance(last, redis.RedisError) or not last:
+        return last
+    return first if order_of(last[0][0].decode()) < order_of(position) else beyond
 
 
 def _first_of(answer: Any) -> float | None:

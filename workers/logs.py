@@ -15,11 +15,19 @@ from typing import Any
 
 import structlog
 
-_HIDDEN: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(://[^\s/@:]*):[^\s/@]+@"), r"\1:********@"),
-    # To the end of its line, which in JSON is written as \n.
-    (re.compile(r"(Failing row contains \()(?:(?!\\n|\n).)*\)"), r"\1…)"),
-)
+# A password may have an @ in it: up to the last one before the path.
+_URL = (re.compile(r"(://[^\s/@:]*):[^\s/]+@"), r"\1:********@")
+_SETTING = (re.compile(r"(?i)((?:password|passwd)=)(?:'(?:[^'\\]|\\+.)*'|[^\s&'\",;)\\]+)"), r"\1********")
+_ROW, _KEY = r"(Failing row contains \()", r"(Key \(.{1,200}?\)=\()"
+# To the end of its line, which in JSON is written as \n, or of its text.
+_IN_TEXT, _IN_JSON = r"(?:(?!\\n|\n).)*\)", r"(?:\\[^n]|[^\"\\\n])*\)"
+
+
+def _hidden(rest: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    return (_URL, _SETTING, *((re.compile(begin + rest), r"\1…)") for begin in (_ROW, _KEY)))
+
+
+_HIDDEN = {False: _hidden(_IN_TEXT), True: _hidden(_IN_JSON)}
 _as_json = False
 
 
@@ -69,7 +77,7 @@ def configure(log_format: str = "console", level: int = logging.INFO) -> None:
 def hide(_logger: Any, _method: str, written: Any) -> str:
     """The line as it is written, without passwords of URLs and contents of rows."""
     line = str(written)
-    for secret, shown in _HIDDEN:
+    for secret, shown in _HIDDEN[_as_json]:
         line = secret.sub(shown, line)
     return line
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,10 +21,12 @@ from prometheus_client import (
     start_http_server,
     values,
 )
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
+from workers.counts import LEADING
 from workers.errors import SettingsInvalid
 from workers.settings import Settings
 
@@ -62,15 +64,26 @@ def counting(settings: Settings, *standing: Collector) -> Iterator[CollectorRegi
 def served_together(address: str, directory: Path, *standing: Collector) -> Iterator[None]:
     """Within, what processes count in files of the directory is served, with what stands elsewhere.
 
-    What an earlier run has left there is removed. Raises SettingsInvalid for an address that cannot be used.
+    What an earlier run has left there is removed. Who leads is told by what stands elsewhere: the file of a process that
+    was killed or is frozen says what it has said last. Raises SettingsInvalid for an address that cannot be used.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in directory.glob("*.db"):
         left.unlink()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+    registry.register(_Counts(directory))
     with _listening(address, registry, standing):
         yield
+
+
+class _Counts(Collector):
+    """What stands in the files of all processes, but for what each can say of itself alone."""
+
+    def __init__(self, directory: Path) -> None:
+        self._files = MultiProcessCollector(None, path=str(directory))  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterable[Metric]:
+        return [one for one in self._files.collect() if one.name != LEADING]  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -51,12 +51,15 @@ class Process:
         self._url = database_url
         self._partitions = partitions
         self._heartbeat = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        # Beside the heartbeat: a database that does not answer is no reason to start anybody again.
+        self._life = threading.Thread(target=self._live, name="sign of life", daemon=True)
 
     def __enter__(self) -> Self:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         if fd := os.environ.get("COINS_SUPERVISOR_FD"):
             threading.Thread(target=self._watch, args=(int(fd),), name="supervisor", daemon=True).start()
+        self._life.start()
         self._heartbeat.start()
         self.retrying(self._join, what="waiting for the database")
         return self
@@ -66,6 +69,7 @@ class Process:
     ) -> None:
         self.stopping.set()
         self._heartbeat.join(timeout=2 * HEARTBEAT_SECONDS)
+        self._life.join(timeout=2 * HEARTBEAT_SECONDS)
         alive.gone()
         if not self._joined:
             return
@@ -116,11 +120,14 @@ class Process:
             self._beat_once(connection)
         self._joined = True
 
+    def _live(self) -> None:
+        while not self.wait(HEARTBEAT_SECONDS):
+            if self._heartbeat.is_alive() and self.whole():
+                alive.tell(self.name, self.state)
+
     def _beat(self) -> None:
         connection: psycopg.Connection[Any] | None = None
         while not self.wait(HEARTBEAT_SECONDS):
-            if self.whole():
-                alive.tell(self.name, self.state)
             if self.hangs() or not self._joined:
                 continue
             try:

@@ -41,15 +41,16 @@ def who_works(connection: psycopg.Connection[Any]) -> str | None:
     return ", ".join(live) or None
 
 
-def unrest(connection: psycopg.Connection[Any], edge_url: str) -> list[str]:
+def unrest(connection: psycopg.Connection[Any], edge_url: str, *, common: bool) -> list[str]:
     """What is half done, a sentence each, with what to do; empty when the system is at rest.
 
+    common: whether the common streams are read, as they are without a producers file.
     Raises redis.RedisError where the edge cannot be read.
     """
     found = []
     if live := who_works(connection):
         found.append(f"processes have sessions ({live}): stop them")
-    if unread := unread_streams(connection, edge_url):
+    if unread := [one for one in unread_streams(connection, edge_url) if common or not is_common(one)]:
         found.append(
             f"commands wait on the edge in {', '.join(unread)}: stop the producers, and let the system run until "
             "they are read"
@@ -81,6 +82,12 @@ def unread_streams(connection: psycopg.Connection[Any], edge_url: str) -> list[s
         return sorted(found)
     finally:
         client.close()
+
+
+def is_common(stream: str) -> bool:
+    """Whether it is a stream that any producer may write to, and that nobody reads where there is a producers file."""
+    known = read_commands_stream(stream)
+    return known is not None and known[1] is None
 
 
 def what_goes_on(connection: psycopg.Connection[Any]) -> list[str]:

@@ -24,6 +24,7 @@ from console.cli.dead_chosen import (
     agreed,
     choosing,
     reason_of,
+    tell_why_not,
 )
 from console.cli.doing import outcome_of, parse
 from console.cli.person import person
@@ -68,11 +69,18 @@ def archive(
 
     Example: coins dead archive --group 3 --why "test traffic"
     """
+    from ledger.database import connect
+    from ledger.queries.dead import OPEN
+    from ledger.replays import waiting
     from workers.settings import load
 
     chosen = choice.demanded(everything, "archive")
     settings = load(data)
-    _ask_first(settings, chosen, yes)
+    with connect(settings.database, name="dead letters") as connection:
+        tell_why_not(connection, chosen, OPEN, "archived")
+        if not yes:
+            count, _ = waiting(connection, chosen)
+            agreed(f"Archive {count:,} letters? Commands that crashed are decided by it: abandoned.", yes)
     told = _archive(settings, chosen, reason_of(why, yes))
     if json:
         write_json({"letters": told.total(), "results": dict(told)})
@@ -87,17 +95,6 @@ def _abandon(connection: Any, *, letters: list[Letter], doing: Doing) -> list[Ve
     from ledger.replay import abandon
 
     return abandon(connection, letters, datetime.now(UTC), doing)
-
-
-def _ask_first(settings: Settings, chosen: LetterFilter, yes: bool) -> None:
-    from ledger.database import connect
-    from ledger.replays import waiting
-
-    if yes:
-        return
-    with connect(settings.database, name="dead letters") as connection:
-        count, _ = waiting(connection, chosen)
-    agreed(f"Archive {count:,} letters? Commands that crashed are decided by it: abandoned.", yes)
 
 
 def _archive(settings: Settings, chosen: LetterFilter, why: str | None) -> Counter[str]:
@@ -141,6 +138,7 @@ def restore(
     settings = load(data)
     doing = Doing("restore", person(), reason_of(why, yes))
     with connect(settings.database, name="dead letters") as connection, connection.transaction():
+        tell_why_not(connection, chosen, ("archived",), "brought back")
         restored, decided = bring_back(connection, chosen, datetime.now(UTC), doing)
     if json:
         write_json({"restored": restored, "decided": decided})
@@ -213,11 +211,16 @@ def _body(event: dict[str, Any]) -> bytes:
 
 
 def _show_change(found: Letter, event: dict[str, Any]) -> None:
-    from ledger.dead_letters import UNAUTHENTICATED
+    from ledger.dead_letters import CRASHED, UNAUTHENTICATED
     from ledger.letters import own_text
 
     if found.reason == UNAUTHENTICATED or not found.producer:
         say("nobody was found to have sent the old one; the new one is yours, with all that you may")
+    if found.reason != CRASHED:
+        say(
+            "warning: the old one's key stays free. Its producer who sends it again, signed and valid, has it decided "
+            "beside yours, and charged twice: first make sure that nobody will"
+        )
     say(f"old  {own_text(found)}")
     for number, line in enumerate(json_.dumps(event, ensure_ascii=False, indent=2).splitlines()):
         say(f"{'new' if not number else '':5}{line}")

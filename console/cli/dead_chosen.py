@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import wraps
 from inspect import Parameter, signature
@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 import typer
 
 from console.cli.reads.options import From, Search, To
+from console.cli.show import say
 from ledger.errors import QueryInvalid
 
 if TYPE_CHECKING:
+    from psycopg import Connection
+
     from ledger.queries.dead import LetterFilter
 
 ZONE = "UTC"
@@ -128,3 +131,18 @@ def reason_of(why: str | None, yes: bool) -> str | None:
     if why is None and not yes and sys.stdin.isatty():
         return typer.prompt("Why (kept with it)", default="", err=True) or None
     return why
+
+
+def tell_why_not(
+    connection: Connection[Any], chosen: LetterFilter, states: Collection[str], what: str
+) -> None:
+    """Of letters that were named, why nothing is done about some. Raises NotFound where there is no such letter."""
+    from ledger.queries.dead import letter
+
+    for number in chosen.letters:
+        found = letter(connection, number)
+        if found.state in states:
+            continue
+        last = found.acts[-1] if found.acts else None
+        how = f" ({last.act} by {last.who}: {last.result})" if last is not None else ""
+        say(f"letter {number} is {found.state}{how}: it is not {what}")

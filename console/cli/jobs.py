@@ -206,7 +206,7 @@ def _tried(settings: Settings, job: str, moment: datetime) -> tuple[Run, str]:
     from workers.jobs.run import Run
 
     with connect_for_jobs(settings.database, name="dry run") as connection:
-        run = Run(job, moment, settings, connection, dry_run=True, say=say)
+        run = Run(job, moment, settings, connection, dry_run=True, by_hand=True, say=say)
         return run, JOBS[job](run)
 
 
@@ -229,7 +229,7 @@ def _perform(settings: Settings, job: str, moment: datetime, *, json: bool) -> N
 
     owner = f"cli:{os.getpid()}:{os.urandom(4).hex()}"
     with connect(settings.database, name="jobs") as connection:
-        id_ = rows.ask(connection, job, moment, f"cli:{person()}")
+        id_ = rows.ask(connection, job, moment, f"{rows.BY_HAND}{person()}")
         try:
             with leases_kept(settings, owner):
                 give_up_at = time.monotonic() + BUSY_SECONDS

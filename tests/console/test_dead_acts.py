@@ -148,7 +148,9 @@ def test_what_was_invalid_is_mended_and_sent_anew(site: Site, account: str) -> N
     number = str(row["letter"])
     still = site.coins("dead", "edit", number, "amount=many")
     assert (still.returncode, "still not be valid" in still.stderr) == (2, True)
-    outcome = said(site, "edit", number, "amount=12", "--why", "it was a text")
+    sent = site.coins("dead", "edit", number, "amount=12", "--why", "it was a text", "--json")
+    assert "warning: the old one's key stays free" in sent.stderr
+    outcome = json.loads(sent.stdout)
     assert outcome["data"]["reason"] is None
     assert credit(site, account) == 12
     shown = said(site, "show", number)
@@ -157,6 +159,13 @@ def test_what_was_invalid_is_mended_and_sent_anew(site: Site, account: str) -> N
     told = json.loads(site.coins("command", "cli", outcome["causationid"], "--json").stdout)
     assert json.loads(told["raw"])["causationid"] == f"{account}-x"
     assert site.coins("dead", "edit", number, "amount=1").returncode == 2
+    # And nothing else is done with it: why, is said
+    for verb, what, told in (("archive", "archived", "no letter"), ("restore", "brought back", "0 restored")):
+        done = site.coins("dead", verb, number)
+        assert done.returncode == 0
+        assert told in done.stdout
+        assert f"letter {number} is resolved (edit by " in done.stderr
+        assert f"applied {outcome['data']['transaction']}): it is not {what}" in done.stderr
 
 
 def test_a_crashed_one_that_was_sent_anew_is_decided_by_it(

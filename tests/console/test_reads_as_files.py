@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import os
+import resource
 from io import StringIO
 from pathlib import Path
 
@@ -95,6 +96,17 @@ def test_csv_may_go_to_stdout_for_another_program(coins: Coins, tmp_path: Path) 
     assert done.stderr == "wrote 1 rows\n"
     (row,) = csv.DictReader(StringIO(done.stdout))
     assert (row["customer"], row["amount"], row["note"]) == ("carl", "50", "'=1+1")
+
+
+def test_what_finds_no_room_on_its_way_to_stdout_says_where_it_wanted_some(coins: Coins) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        done = coins("allocations", "--csv", "-")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a directory with room for it as TMPDIR" in done.stderr
 
 
 @pytest.mark.parametrize(

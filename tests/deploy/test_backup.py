@@ -5,6 +5,7 @@ That a restored system goes on as if nothing had been is `tests/chaos/test_point
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deploy.backup import verify_backup
 from deploy.embedded import EmbeddedServers, servers
+from deploy.errors import NotBackedUp
 from deploy.restore import main as restore
 from deploy.up import RESTORING_FILE, write_whole
 from ledger.migrate import migrate
 from tests import builders as a
 from tests.desk import LedgerDesk
+from tests.system.site import until
 
 COINS = (sys.executable, "-P", "-m", "console.cli.main")
 
@@ -70,7 +74,18 @@ def test_a_damaged_back_up_is_refused_and_nothing_has_changed(
 ) -> None:
     both, backup = backed_up
     shutil.copytree(backup, tmp_path / "damaged", symlinks=True)
-    file = tmp_path / "damaged" / "database" / "global" / "pg_control"
+    database = tmp_path / "damaged" / "database"
+    manifest, told = database / "backup_manifest", (backup / "database" / "backup_manifest").read_text()
+    # A file that the manifest does not name any more, and one that it has never named
+    manifest.write_text(told.replace('"Path": "global/pg_control"', '"Path": "PG_VERSION"'))
+    with pytest.raises(NotBackedUp, match="backup_manifest is not as it was written"):
+        verify_backup(database)
+    manifest.write_text(told)
+    (database / "standby.signal").touch()
+    with pytest.raises(NotBackedUp, match=r"standby.signal is not of the back-up"):
+        verify_backup(database)
+    (database / "standby.signal").unlink()
+    file = database / "global" / "pg_control"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     for source, said in (
         (tmp_path / "damaged", "pg_control is not as it was written"),
@@ -116,4 +131,25 @@ def test_a_back_up_is_restored_on_another_machine(
     assert "numbered beyond 502" in done.stderr
     assert (tmp_path / "data" / "files" / "e1.csv").read_text() == "an export"
     assert not (tmp_path / "data" / RESTORING_FILE).exists()
-    assert credit(servers(tmp_path / "data", durable=False)) == 10
+    restored = servers(tmp_path / "data", durable=False)
+    assert credit(restored) == 10
+    # And once more: the timeline that the first restore has begun is not begun again.
+    assert coins("restore", backup, "--data", tmp_path / "data").returncode == 0
+    goes_on_in_an_archive(restored)
+
+
+def goes_on_in_an_archive(restored: EmbeddedServers) -> None:
+    """What is written after a restore does not have the names of what was written before it, which are taken."""
+    home = restored.postgres.home
+    (archive := home / "archive").mkdir()
+    for timeline in (1, 2):
+        for number in range(1, 32):
+            (archive / f"{timeline:08X}{number:016X}").touch()
+    restored.postgres.adopt(archive)
+    with (home / "postgresql.conf").open("a") as settings:
+        settings.write("archive_mode = on\narchive_command = 'test ! -f archive/%f && cp %p archive/%f'\n")
+    with restored, psycopg.connect(restored.postgres.url, autocommit=True) as connection:
+        assert connection.execute("SELECT timeline_id FROM pg_control_checkpoint()").fetchone() == (3,)
+        assert connection.execute("SHOW recovery_target").fetchone() == ("",)
+        connection.execute("SELECT pg_switch_wal()")
+        until(lambda: any(re.fullmatch("00000003[0-9A-F]{16}", one.name) for one in archive.iterdir()), 20)

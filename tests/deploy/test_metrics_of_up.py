@@ -99,6 +99,17 @@ def test_a_process_that_is_killed_goes_on_counting(up: Up) -> None:
     until(lambda: up.applied("TopUp") == before + 1, 10, lambda: up.said)
 
 
+def test_a_relay_that_is_frozen_leads_no_longer(up: Up) -> None:
+    frozen = up.child("relay")
+    until(lambda: up.told().value("coins_leading", role="relay") == 1, 10, lambda: up.said)
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        until(lambda: up.told().value("coins_leading", role="relay") == 0, 15, lambda: up.said)
+        assert up.told().value("coins_leading", role="scheduler") == 1
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+
+
 def test_an_address_where_somebody_listens_ends_it_at_once(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from deploy.embedded import EmbeddedPostgres, EmbeddedServers, servers
-from deploy.up import MOVED_FILE
+from deploy.moving import MOVED_FILE, MOVING_FILE, place_of
 from ledger.database import connect
 from ledger.migrate import migrate
 from ledger.verify import verify
@@ -22,6 +22,8 @@ from tests import builders as a
 from tests.conftest import DatabaseServer
 from tests.desk import NOW, LedgerDesk
 from tests.ledger.test_verify_products import fill
+from workers.access import write_private
+from workers.producers import PRODUCERS_FILE
 
 MOVE = (sys.executable, "-P", "-m", "console.cli.main", "move")
 AGAIN = {"specversion": "1.0", "id": "again", "source": "tests", "type": "coins.TopUp.v1"}
@@ -181,8 +183,22 @@ def test_a_target_with_anything_in_it_is_left_alone(source: EmbeddedServers, tar
 
 
 def test_a_dry_run_changes_nothing(source: EmbeddedServers, target: str) -> None:
-    tried = move(source, target, "--dry-run")
+    """And what lies where nobody reads is in nobody's way."""
+    producers = source.postgres.data_dir / PRODUCERS_FILE
+    write_private(producers, "")
+    with source, closing(redis.Redis.from_url(source.valkey.url)) as edge:
+        edge.xadd("coins:commands:1", {"event": "{}"})
+    try:
+        tried = move(source, target, "--dry-run")
+        producers.unlink()
+        refused = move(source, target, "--dry-run")
+    finally:
+        producers.unlink(missing_ok=True)
+        with source, closing(redis.Redis.from_url(source.valkey.url)) as edge:
+            edge.delete("coins:commands:1")
+    assert (refused.returncode, "wait on the edge in coins:commands:1:" in refused.stderr) == (1, True)
     assert tried.returncode == 0, tried.stderr
+    assert "what lies in coins:commands:1 is left there" in tried.stderr
     assert "rows of" in tried.stderr
     assert tables(target) == set()
     assert not (source.postgres.data_dir / MOVED_FILE).exists()
@@ -200,9 +216,43 @@ def test_a_copy_that_breaks_off_leaves_the_target_empty(source: EmbeddedServers,
     assert rows(target, "SELECT count(*) FROM entry") == [(0,)]
     with psycopg.connect(target, autocommit=True) as connection:
         connection.execute("ALTER TABLE receipt DROP CONSTRAINT none")
-    moved = move(source, target)
+    with psycopg.connect(target) as holder:
+        # As a vacuum holds it: rows can be written, and no statistics made, which undoes nothing.
+        holder.execute("LOCK TABLE receipt IN SHARE UPDATE EXCLUSIVE MODE")
+        moved = move(source, target)
     back(source)
     assert moved.returncode == 0, moved.stderr
+    assert "are the same on both sides" in moved.stderr
+
+
+def test_a_move_that_was_broken_off_in_its_commit_is_settled_by_a_look_at_the_target(
+    source: EmbeddedServers, target: str
+) -> None:
+    """Until then nobody goes on: neither does the old system beside a new one, nor is anything lost."""
+    moving, moved = (source.postgres.data_dir / name for name in (MOVING_FILE, MOVED_FILE))
+    elsewhere = "moved to postgresql://db/coins at 2026-03-01T00:00:00Z\nhost=db dbname=coins\n"
+    # Given a mark that speaks of another target
+    moving.write_text(elsewhere)
+    up = [sys.executable, "-P", "-m", "console.cli.main", "up", "--data", str(source.postgres.data_dir)]
+    refused = subprocess.run(up, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, "is not known" in refused.stderr) == (3, True)
+    refused = move(source, target)
+    assert (refused.returncode, "with that target" in refused.stderr) == (1, True)
+    assert moving.read_text() == elsewhere
+    # When it speaks of this one, which is empty, then it was not moved, and is now
+    moving.write_text(elsewhere.replace("host=db dbname=coins", place_of(target)))
+    done = move(source, target)
+    assert done.returncode == 0, done.stderr
+    assert "rows of" in done.stderr
+    assert not moving.exists()
+    # When it was killed before it had seen its commit, then it was moved, and is not moved again
+    moved.rename(moving)
+    settled = move(source, target)
+    assert settled.returncode == 0, settled.stderr
+    assert "was committed before it was broken off" in settled.stderr
+    assert "copying" not in settled.stderr
+    assert moved.exists()
+    back(source)
 
 
 def test_a_moved_system_is_not_started_again_beside_its_new_self(source: EmbeddedServers) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ledger.dead_letters import KEPT_WHOLE_BYTES
+from ledger.dead_letters import KEPT_WHOLE_BYTES, NAMES
 from ledger.letter_groups import KEPT_A_GROUP_BYTES
 from messages.reasons import Reason
 from tests.builders import enterprise, top_up
@@ -197,6 +197,18 @@ def test_the_flood_of_one_producer_takes_no_room_of_another(open_desk: Any) -> N
     assert quiet.all("SELECT producer, not_kept FROM dead_letter_group ORDER BY not_kept DESC LIMIT 1") == [
         ("loud", 1)
     ]
+
+
+def test_whoever_makes_up_names_makes_no_group_of_each(desk: LedgerDesk) -> None:
+    """Without a producers file a name is nothing but a stream's."""
+    for number in range(NAMES + 5):
+        desk.producer = f"made-up-{number}"
+        desk.deliver(b"garbage")
+    desk.producer = "made-up-0"
+    desk.deliver(b"more of it")
+    groups = desk.all("SELECT producer, count FROM dead_letter_group ORDER BY id")
+    assert len(groups) == NAMES + 1
+    assert (groups[0], groups[-1]) == (("made-up-0", 2), (None, 5))
 
 
 def test_a_flood_of_invalid_events_in_one_message_does_not_multiply_its_bytes(desk: LedgerDesk) -> None:

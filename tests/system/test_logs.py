@@ -152,6 +152,9 @@ import structlog
 configure("json")
 warnings.warn("beware")
 structlog.get_logger("x").warning("away", url="amqp://coins:hunter2@mq/v", also="redis://:hunter2@r:1/0 is away")
+structlog.get_logger("x").warning("in", url="amqp://coins:hun@ter2@mq/v", dsn="host=h password=hunter2 port=1",
+    query="redis://r/0?password=hunter2&db=1", quoted="password='hun\\\\'ter2' x")
+structlog.get_logger("x").warning("taken", why='DETAIL:  Key (source, id)=(shop, "hunter2")) already exists.', last="(x)")
 thread = threading.Thread(target=lambda: 1 / 0)
 thread.start(); thread.join()
 raise RuntimeError("postgresql://u:hunter2@h/d: Failing row contains (1, hunter2, (x)).\\nand more")
@@ -164,15 +167,25 @@ def test_what_nobody_caught_is_a_line_of_the_logs_and_urls_keep_their_passwords(
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["event"].partition(":")[0] for line in lines][1:] == [
         "away",
+        "in",
+        "taken",
         "uncaught exception",
         "uncaught exception",
     ]
     assert "beware" in lines[0]["event"]
     assert lines[1]["url"] == "amqp://coins:********@mq/v"
     assert lines[1]["also"] == "redis://:********@r:1/0 is away"
-    assert "ZeroDivisionError" in lines[2]["exception"]
-    assert lines[3]["exception"].endswith("postgresql://u:********@h/d: Failing row contains (…).\nand more")
-    assert "hunter2" not in done.stderr
+    assert (lines[2]["url"], lines[2]["dsn"], lines[2]["query"], lines[2]["quoted"]) == (
+        "amqp://coins:********@mq/v",
+        "host=h password=******** port=1",
+        "redis://r/0?password=********&db=1",
+        "password=******** x",
+    )
+    assert lines[3]["why"] == "DETAIL:  Key (source, id)=(…) already exists."
+    assert lines[3]["last"] == "(x)"
+    assert "ZeroDivisionError" in lines[4]["exception"]
+    assert lines[5]["exception"].endswith("postgresql://u:********@h/d: Failing row contains (…).\nand more")
+    assert "ter2" not in done.stderr
 
 
 def test_why_a_process_ends_is_a_line_of_its_logs(tmp_path: Any) -> None:

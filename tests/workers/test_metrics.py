@@ -50,11 +50,11 @@ def test_several_processes_are_told_together_and_one_that_is_started_again_count
         assert told.value("coins_job_items_total", job_name="mails", outcome="done") == 10
         assert told.value("coins_job_seconds_bucket", job_name="mails", le="0.01") == 0
         assert told.value("coins_job_seconds_bucket", job_name="mails", le="0.05") == 5
-        assert told.value("coins_leading", role="relay") == 1
+        # Who leads, the database knows: this process may be dead by now
+        assert "coins_leading" not in told.types
         count(directory, "jobs-1", 1)
         told = scraped(address)
         assert told.value("coins_job_runs_total", job_name="mails", outcome="done") == 6
-        assert told.value("coins_leading", role="relay") == 0
     assert {file.stat().st_size for file in directory.glob("*.db")} == {ROOM_BYTES}
 
 

@@ -6,7 +6,9 @@ another took over can put a file nowhere where somebody would read it. What is n
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -48,7 +50,7 @@ log = structlog.get_logger(__name__)
 _NEXT = """
 SELECT x.export, a.id, a.account, x.report, x.filters, x.format
 FROM export x JOIN account a ON a.id = x.account
-WHERE x.state IN ('requested', 'running') AND x.export <> ALL(%b::text[]) AND (x.why IS NULL OR x.started_at <= %b)
+WHERE x.state IN ('requested', 'running') AND x.export <> ALL(%b::text[]) AND (x.why IS NULL OR %b OR x.started_at <= %b)
 ORDER BY x.export LIKE 'nightly/%%', x.requested_at, x.export
 LIMIT 1"""
 _BEGIN = "UPDATE export SET state = 'running', started_at = %b WHERE export = %b AND state IN ('requested', 'running')"
@@ -98,22 +100,37 @@ class _Top(NamedTuple):
     until: datetime | None
 
 
+class _Became(StrEnum):
+    """What became of an export that was begun."""
+
+    MADE = "made"
+    NOTHING = "nothing"
+    """There was nothing in it, or somebody else has it by now."""
+    FAILED = "failed"
+    LATER = "later"
+
+
 def build_exports(run: Run) -> str:
     """Ask for the nightly ones that are due, then make every file that was asked for, one after the other."""
     asked = _ask_nightly(run)
-    made, seen = 0, list[str]()
+    became, seen = Counter[_Became](), list[str]()
     while (export := _next(run, seen)) is not None:
         run.check()
         seen.append(export.export)
         if run.dry_run:
             run.transact(partial(_tell, run, export=export))
         elif run.transact(partial(_begin, run, export=export)):
-            made += _make(run, export)
-    return f"{made:,} files made" + (f", {asked:,} of last night asked for" if asked else "")
+            became[_make(run, export)] += 1
+    told = [f"{became[_Became.MADE]:,} files made"]
+    if failed := became[_Became.FAILED]:
+        told.append(f"{failed:,} failed")
+    if later := became[_Became.LATER]:
+        told.append(f"{later:,} failed, tried again at {run.now + PAUSE:%Y-%m-%dT%H:%M:%SZ}")
+    return ", ".join(told) + (f", {asked:,} of last night asked for" if asked else "")
 
 
 def _next(run: Run, seen: list[str]) -> _Asked | None:
-    row = run.connection.execute(_NEXT, (seen, run.now - PAUSE)).fetchone()
+    row = run.connection.execute(_NEXT, (seen, run.by_hand, run.now - PAUSE)).fetchone()
     return _Asked(*row) if row else None
 
 
@@ -125,8 +142,8 @@ def _begin(run: Run, connection: psycopg.Connection[Any], *, export: _Asked) -> 
     return connection.execute(_BEGIN, (run.now, export.export)).rowcount == 1
 
 
-def _make(run: Run, export: _Asked) -> bool:
-    """Whether there is a file. What cannot be exported has failed; what cannot be written now is tried again."""
+def _make(run: Run, export: _Asked) -> _Became:
+    """What cannot be exported has failed; what cannot be written now is tried again."""
     path = run.settings.files / _path_of(run, export)
 
     def progress(rows: int) -> None:
@@ -139,11 +156,14 @@ def _make(run: Run, export: _Asked) -> bool:
             request = _request_of(export)
             built = build(reading, request, path, scale=run.settings.scale, now=run.now, progress=progress)
     except (NotFound, QueryInvalid, ExportFailed) as error:
+        log.warning("export failed", export=export.export, run=run.id, why=str(error))
         run.transact(partial(_not_made, run, export=export, why=str(error), for_now=False))
-        return False
+        return _Became.FAILED
     except (FileNotWritten, OSError) as error:
+        again = f"{run.now + PAUSE:%Y-%m-%dT%H:%M:%SZ}"
+        log.warning("export not written", export=export.export, run=run.id, why=str(error), again_at=again)
         run.transact(partial(_not_made, run, export=export, why=str(error), for_now=True))
-        return False
+        return _Became.LATER
     except Exception as error:
         if is_outage(error) or is_defect(error) or isinstance(error, RunLost | RunStopped):
             raise
@@ -151,11 +171,11 @@ def _make(run: Run, export: _Asked) -> bool:
         log.exception("export failed", export=export.export, run=run.id)
         why = escaped(f"{type(error).__name__}: {error}")[:2_000]
         run.transact(partial(_not_made, run, export=export, why=why, for_now=False))
-        return False
+        return _Became.FAILED
     kept = run.transact(partial(_made, run, export=export, built=built))
     if not kept:
         path.unlink(missing_ok=True)
-    return kept
+    return _Became.MADE if kept else _Became.NOTHING
 
 
 def _request_of(export: _Asked) -> Request:

@@ -81,6 +81,7 @@ def perform(
             connection,
             id=taken.id,
             epoch=taken.epoch,
+            by_hand=taken.by_hand,
             stopping=stopping,
             say=say,
         )

@@ -13,6 +13,8 @@ from ledger.dead_letters import escaped
 from workers.jobs.run import LEASE_SECONDS
 
 TRIES = 5
+# Who has asked, where it was a person.
+BY_HAND = "cli:"
 RING_AGAIN_SECONDS = 5
 LONGEST_PAUSE_SECONDS = 300
 # Of two clocks one is always a little ahead: a run of midnight is to stay one of midnight.
@@ -50,7 +52,7 @@ WHERE r.id = %(id)s
   AND NOT EXISTS (
     SELECT FROM job_run o
     WHERE o.job = r.job AND o.id <> r.id AND o.state = 'running')
-RETURNING r.job, r.at, r.epoch, r.tries"""
+RETURNING r.job, r.at, r.epoch, r.tries, starts_with(r.asked_by, '{BY_HAND}')"""
 
 _BEAT = f"""
 UPDATE job_run SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
@@ -88,13 +90,15 @@ RETURNING id"""
 
 
 class Taken(NamedTuple):
-    """A run that is ours: which job, by which clock, under which epoch, and the how manieth try it is."""
+    """A run that is ours: which job, by which clock, under which epoch, the how manieth try it is, and whether a person
+    asked for it."""
 
     id: int
     job: str
     at: datetime
     epoch: int
     tries: int
+    by_hand: bool = False
 
 
 def ask_scheduled(connection: psycopg.Connection[Any], job: str, at: datetime) -> int | None:

@@ -85,7 +85,8 @@ class Run:
     """What a job works with.
 
     now: the clock that the job goes by, which need not be the wall's. dry_run: everything is tried, and rolled back.
-    connection: in autocommit mode, for reading and for `transact`. id: its row; None in a dry run.
+    connection: in autocommit mode, for reading and for `transact`. id: its row; None in a dry run. by_hand: a person asked
+    for it, and does not want to wait until the job would try something again by itself.
     """
 
     job: str
@@ -95,6 +96,7 @@ class Run:
     id: int | None = None
     epoch: int = 0
     dry_run: bool = False
+    by_hand: bool = False
     say: Callable[[str], None] = lambda _: None
     stopping: Callable[[], bool] = lambda: False
     items: list[Item] = field(default_factory=list)

@@ -12,6 +12,7 @@ from typing import Any
 from console.cli.processes import DataDir
 from console.cli.reads.options import STDOUT, ListFile, reading
 from console.cli.show import say
+from workers.errors import FileNotWritten
 
 
 def write_file(
@@ -29,7 +30,12 @@ def write_file(
         return
     with TemporaryDirectory() as room:
         whole = Path(room) / "rows"
-        rows, _ = _written(whole, file, report, chosen, data, account)
+        try:
+            rows, _ = _written(whole, file, report, chosen, data, account)
+        except FileNotWritten as error:
+            raise FileNotWritten(
+                f"{error}. What goes to stdout is made whole first: name a file, or a directory with room for it as TMPDIR"
+            ) from None
         _copy_to_stdout(whole)
     say(f"wrote {rows:,} rows")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from ledger.queries.exports import ExportRow, exports, ready
 from tests import builders as a
@@ -20,7 +21,9 @@ from tests.workers.exports.reading import records
 from tests.workers.jobs.clockwork import Clockwork
 from workers.jobs.exports import DIRECTORY, NOTHING, build_exports
 from workers.jobs.housekeeping import tidy
-from workers.jobs.run import RunLost, RunStopped
+from workers.jobs.performing import perform
+from workers.jobs.rows import BY_HAND, ask
+from workers.jobs.run import Run, RunLost, RunStopped
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
@@ -125,7 +128,7 @@ def test_what_cannot_be_exported_has_failed_and_says_why_and_the_others_are_made
 def test_one_that_crashes_keeps_nobody_waiting(acme: LedgerDesk, clockwork: Clockwork) -> None:
     acme.do(a.export("bad"), a.export("good"))
     acme.all("UPDATE export SET filters = '[]' WHERE export = 'bad'")
-    assert build_exports(clockwork.begin()) == "1 files made"
+    assert build_exports(clockwork.begin()) == "1 files made, 1 failed"
     assert states(clockwork) == {"bad": "failed", "good": "ready"}
     assert "AttributeError" in (rows(clockwork)["bad"].why or "")
 
@@ -139,7 +142,12 @@ def test_where_nothing_can_be_written_it_is_tried_again_a_little_later(
     in_the_way.touch()
     clockwork.settings = good.model_copy(update={"files_dir": in_the_way})
     run = clockwork.begin()
-    assert build_exports(run) == "0 files made"
+    again = f"{NOW + 5 * MINUTE:%Y-%m-%dT%H:%M:%SZ}"
+    with capture_logs() as logs:
+        assert build_exports(run) == f"0 files made, 1 failed, tried again at {again}"
+    assert [(one["event"], one["log_level"], one["export"]) for one in logs] == [
+        ("export not written", "warning", "book")
+    ]
     assert states(clockwork) == {"book": "requested"}
     assert "no directory" in (rows(clockwork)["book"].why or "")
     assert [(one.outcome, one.reason) for one in clockwork.items(run)] == [("failed", "to be tried again")]
@@ -149,6 +157,26 @@ def test_where_nothing_can_be_written_it_is_tried_again_a_little_later(
     acme.all("DELETE FROM job_run")
     assert build_exports(clockwork.begin(now=NOW + 5 * MINUTE)) == "1 files made"
     assert (states(clockwork), rows(clockwork)["book"].why) == ({"book": "ready"}, None)
+
+
+def test_who_asks_by_hand_does_not_wait_for_that(
+    acme: LedgerDesk, clockwork: Clockwork, tmp_path: Path
+) -> None:
+    acme.do(a.export("book"))
+    good = clockwork.settings
+    (in_the_way := tmp_path / "no directory").touch()
+    clockwork.settings = good.model_copy(update={"files_dir": in_the_way})
+    build_exports(clockwork.begin())
+    acme.all("DELETE FROM job_run")
+    by_hand = ask(clockwork.connection, "test", NOW, f"{BY_HAND}root@here")
+    told = list[str]()
+
+    def at_once(run: Run) -> str:
+        told.append(build_exports(run))
+        return told[0]
+
+    assert perform(by_hand, {"test": at_once}, good, owner="tests")
+    assert told == ["1 files made"]
 
 
 def test_a_dry_run_says_what_would_be_made_and_makes_nothing(acme: LedgerDesk, clockwork: Clockwork) -> None:
