@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from struct import pack
 from typing import Any
@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 try:
     import amqp
     import kombu
+    from amqp import spec
     from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound
     from kombu.exceptions import KombuError
 except ModuleNotFoundError as error:
@@ -167,6 +168,32 @@ def consuming_channel(connection: Any) -> Any:
     """A new channel whose messages come as the bytes that were sent, whatever encoding they claim to have."""
     channel = connection.channel()
     channel.auto_decode = False
+    return channel
+
+
+def has_channel(connection: Any) -> bool:
+    """Whether the server gives this connection one more: 2,047 unless its `channel_max` says otherwise."""
+    server = opened(connection)
+    return len(server.channels) - 1 < int(server.channel_max)  # it is one of its own
+
+
+def consume_at_once(
+    connection: Any,
+    queue: str,
+    prefetch: int,
+    came: Callable[[Any], None],
+    canceled: Callable[[str], None],
+) -> Any:
+    """Consume a queue on a new channel without waiting for an answer: with that would come all that other queues give.
+
+    What the server does not allow is raised by whoever takes what it sends. See `has_channel`.
+    """
+    server = opened(connection)
+    channel = server.Channel(server)
+    channel.auto_decode = False
+    channel.send_method(spec.Channel.Open, "s", ("",))
+    channel.send_method(spec.Basic.Qos, "lBb", (0, prefetch, False))
+    channel.basic_consume(queue, queue, nowait=True, callback=came, on_cancel=canceled)
     return channel
 
 

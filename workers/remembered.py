@@ -20,8 +20,8 @@ from messages.publisher import RABBITMQ
 from messages.publisher import connect as connect_redis
 from messages.rabbitmq import FAILURES, close, connect, failure
 from messages.streams import EVENTS, outcomes_queue, read_commands_stream
+from workers.from_queues import delivery_of
 from workers.paging import ends, offset_of, pages
-from workers.queues import delivery_of
 from workers.settings import Settings
 from workers.streams import START, StreamReader
 from workers.topology import KEPT, owners

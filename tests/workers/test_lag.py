@@ -8,8 +8,8 @@ from typing import Any
 import amqp
 import pytest
 
+from workers.from_queues import arrived_at as arrived_by_queue
 from workers.lag import arrived_at
-from workers.queues import arrived_at as arrived_by_queue
 
 NOW = int(time.time())
 
