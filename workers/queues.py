@@ -20,8 +20,8 @@ from amqp.exceptions import ConsumerCancelled
 
 from ledger.batch import Delivery, Move
 from ledger.trust import Producers
-from messages.amqp_wire import drain, opened
-from messages.rabbitmq import close, common_channel, connect, consume_at_once, has_channel
+from messages.amqp_wire import consume_at_once, drain, has_channel, opened
+from messages.rabbitmq import close, common_channel, connect
 from messages.streams import commands_queue, routing_key
 from workers.from_queues import delivery_of, place_of
 from workers.settling import LOOK_SECONDS, PREDECESSOR_SECONDS, Settling
