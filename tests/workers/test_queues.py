@@ -237,22 +237,26 @@ def test_queues_are_told_to_be_remembered_when_they_are_bound_and_when_they_are_
 # A queue of its own for somebody who has sent by the common one
 
 
-@pytest.mark.parametrize("declared", [True, False], ids=["found", "declared"])
+@pytest.mark.parametrize("declared", [True, False], ids=["found", "declares"])
 def test_what_stands_in_the_common_queue_comes_before_what_comes_by_a_new_one(
     host: Host, new: str, open_reader: Callable[..., QueueReader], declared: bool
 ) -> None:
     reader = open_reader("somebody")
-    host.number(new, 700)
-    found = read(reader, 1)
+    host.number(new, 1_300)
+    read(reader, 1)
+    reader.begin({})
     reader.producers = known("somebody", new)
     if declared:
         host.declare(known(new))
     else:
-        found += reader.read(None)
-    host.publish(routing_key(0, new), *(b"%d" % number for number in range(700, 705)))
-    while len(found) < 705:
-        found += read(reader, 1)
-    assert numbers(found) == list(range(705))
+        reader.read(None)
+    host.publish(routing_key(0, new), *(b"%d" % number for number in range(1_300, 1_305)))
+    found: list[int] = []
+    while len(found) < 1_305:
+        some = read(reader, 1)
+        reader.done(some, [])
+        found += numbers(some)
+    assert found == list(range(1_305))
     assert is_there(host.connection, commands_queue(0, new))
 
 
