@@ -97,7 +97,7 @@ def test_an_empty_copy_and_one_of_earlier_times_hold_nothing(
 ) -> None:
     assert remembered(kept.url).streams() == []
     kept.number("shop", 3)
-    assert list(remembered(kept.url, datetime.now(UTC) + timedelta(hours=1)).rest()) == []
+    assert remembered(kept.url, datetime.now(UTC) + timedelta(hours=1)).streams() == []
 
 
 def test_a_stream_that_ends_too_early_is_no_end(kept: Host) -> None:
