@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from struct import Struct
 from typing import Any
 
+from amqp import spec
 from amqp.connection import NEGOTIATE_CAPABILITIES
 from amqp.exceptions import UnexpectedFrame
 from amqp.method_framing import frame_writer
@@ -150,6 +151,32 @@ def opened(connection: Any) -> Any:
     if not connection.connected:
         raise OSError("the connection is closed")
     return connection.connection
+
+
+def has_channel(connection: Any) -> bool:
+    """Whether the server gives this connection one more: 2,047 unless its `channel_max` says otherwise."""
+    server = opened(connection)
+    return len(server.channels) - 1 < int(server.channel_max)  # it is one of its own
+
+
+def consume_at_once(
+    connection: Any,
+    queue: str,
+    prefetch: int,
+    came: Callable[[Any], None],
+    canceled: Callable[[str], None],
+) -> Any:
+    """Consume a queue on a new channel without waiting for an answer: with that would come all that other queues give.
+
+    What the server does not allow is raised by whoever takes what it sends. See `has_channel`.
+    """
+    server = opened(connection)
+    channel = server.Channel(server)
+    channel.auto_decode = False
+    channel.send_method(spec.Channel.Open, "s", ("",))
+    channel.send_method(spec.Basic.Qos, "lBb", (0, prefetch, False))
+    channel.basic_consume(queue, queue, nowait=True, callback=came, on_cancel=canceled)
+    return channel
 
 
 def drain(connection: Any, seconds: float, enough: Callable[[], bool] = lambda: False) -> bool:

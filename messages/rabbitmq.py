@@ -46,6 +46,7 @@ ACKNOWLEDGED_AT_ONCE = 100
 # A struct timeval.
 CLOSE_TIMEOUT = pack("@ll", 1, 0)
 BEAT_SECONDS = 0.25
+OUTCOMES_HEARTBEAT_SECONDS = 60
 # About how long an outcome is: what a stream keeps is counted in bytes.
 EVENT_BYTES = 700
 EVENTS_KEEP = 1_000_000
@@ -238,7 +239,11 @@ class Confirms:
 
 
 class RabbitEdge:
-    """Commands into RabbitMQ, persistent, confirmed by the server, and returned where no queue takes them."""
+    """Commands into RabbitMQ, persistent, confirmed by the server, and returned where no queue takes them.
+
+    There is no heartbeat, as nothing runs between two publications: a connection that has gone is noticed with the next
+    one, which has the time-out, or by TCP's own keepalive.
+    """
 
     def __init__(self, url: str, *, producer: str | None = None, timeout_seconds: float = 5.0) -> None:
         for one in url.split(";"):
@@ -298,12 +303,21 @@ class RabbitEdge:
 
 
 class RabbitOutcomes:
-    """Outcomes of a producer out of its stream, from where that ends when this is made."""
+    """Outcomes of a producer out of its stream, from where that ends when this is made.
+
+    A stream that is not there is made, where this user may, with the size for EVENTS_KEEP outcomes: a client does not know
+    what COINS_EVENTS_KEEP says on the other side. To have it as that says, declare it first (`coins migrate`).
+
+    A server that is gone is noticed by heartbeats while it is read. It ends, in turn, a connection by which nothing is read
+    for two minutes.
+    """
 
     def __init__(self, url: str, producer: str, *, timeout_seconds: float = 5.0) -> None:
         self._waiting: deque[Any] = deque()
         self._unacknowledged = 0
-        self._connection = connect(url, timeout_seconds=timeout_seconds)
+        self._connection = connect(
+            url, timeout_seconds=timeout_seconds, heartbeat_seconds=OUTCOMES_HEARTBEAT_SECONDS
+        )
         with self._told():
             declare_stream(
                 self._connection, outcomes_queue(producer), outcomes_binding(producer), keep=EVENTS_KEEP
@@ -323,6 +337,7 @@ class RabbitOutcomes:
             if not self._waiting:
                 with self._told():
                     drain(self._connection, min(left, 1.0))
+                    self._connection.heartbeat_check()
                 continue
             one = self._waiting.popleft()
             yield one.body

@@ -41,7 +41,8 @@ HANGS_AFTER_SECONDS = 6.0
 log = structlog.get_logger(__name__)
 
 _REMEMBER = """
-INSERT INTO position (stream, position) SELECT unnest(%b::text[]), '0-0' ON CONFLICT (stream) DO NOTHING"""
+INSERT INTO position (stream, position) SELECT * FROM unnest(%b::text[], %b::text[])
+ON CONFLICT (stream) DO UPDATE SET position = excluded.position"""
 
 
 @dataclass(slots=True)
@@ -159,9 +160,8 @@ class PartitionConsumer(Consumer):
         assert self._connection is not None
         rows = self._connection.execute("SELECT stream, position FROM position").fetchall()
         self._ahead.clear()
-        names = self._reader.begin(dict(rows))
-        if names:
-            self._connection.execute(_REMEMBER, (names,))
+        self._reader.begin(dict(rows))
+        self._remember()
         log.info("partition taken", partition=lease.partition, epoch=self._epoch)
 
     def _keep_lease(self) -> None:
@@ -190,6 +190,7 @@ class PartitionConsumer(Consumer):
 
     def _fill(self, block_milliseconds: int | None) -> None:
         deliveries = self._reader.read(block_milliseconds)
+        self._remember()
         if deliveries and self._producers is not None:
             # Whoever was added before these were sent is known when they are judged.
             self._let_send(producers := self._producers.current(at_once=True))
@@ -201,6 +202,11 @@ class PartitionConsumer(Consumer):
             if time.monotonic() - self._ticked_at > TICK_SECONDS:
                 self._tick()
         self._ahead.extend(deliveries)
+
+    def _remember(self) -> None:
+        if told := self._reader.to_remember():
+            assert self._connection is not None
+            self._connection.execute(_REMEMBER, (list(told), list(told.values())))
 
     def _tick(self) -> None:
         self._reader.tick()

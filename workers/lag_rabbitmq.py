@@ -9,7 +9,7 @@ from amqp.exceptions import NotFound
 
 from messages.rabbitmq import FAILURES, close, connect, failure
 from messages.streams import read_routing_key
-from workers.queues import key_of
+from workers.from_queues import key_of
 
 
 def waiting_messages(url: str, queues: Collection[str], *, partitions: int) -> dict[int, int]:

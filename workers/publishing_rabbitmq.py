@@ -6,9 +6,12 @@ by the time that another one gets that, so it publishes nothing when it wakes up
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection
 from typing import Any
 
-from amqp.exceptions import ResourceLocked
+import structlog
+from amqp.exceptions import AccessRefused, ResourceLocked
 
 from messages.amqp_wire import drain
 from messages.rabbitmq import EVENT, Confirms, close, common_channel, connect, declare_stream
@@ -19,38 +22,38 @@ from workers.topology import Binding, bind
 # Two to three of them without a word, and the server lets the next relay in.
 HEARTBEAT_SECONDS = 1
 CONFIRM_SECONDS = 10.0
+# How long events are published all the same that nobody can read, before it is looked again whether somebody can.
+AGAIN_SECONDS = 10.0
 LOCK = "coins.relay"
 FURTHER = "event.#"
 
-
-class Unheard(Exception):
-    """Events for which there is no stream. Whoever begins again declares it."""
+log = structlog.get_logger(__name__)
 
 
 class RabbitEvents:
-    """Raises what py-amqp does, OSError, Unheard and RelayedElsewhere."""
+    """Raises what py-amqp does, OSError and RelayedElsewhere."""
 
-    def __init__(self, url: str, *, keep: int, name: str = "coins relay") -> None:
+    def __init__(
+        self, url: str, *, keep: int, name: str = "coins relay", again_seconds: float = AGAIN_SECONDS
+    ) -> None:
+        self._again_seconds = again_seconds
         self._keep = keep
         self._connection = connect(url, heartbeat_seconds=HEARTBEAT_SECONDS, name=name)
         self._streams: set[str] = set()
+        self._unheard_until: dict[str, float] = {}
+        self._told: set[str] = set()
         self._confirms: Confirms | None = None
 
     def publish(self, rows: list[Any], epoch: int) -> int:
         confirms = self._leading()
-        published = 0
-        for _, lines in rows:
-            for line in lines.split(b"\n"):
-                route, type_, event = line.split(b" ", 2)
-                key = route.decode()
-                self._keep_outcomes(key)
-                confirms.publish(
-                    event, EVENTS_EXCHANGE, key, mandatory=True, content_type=EVENT, type=type_.decode()
-                )
-                published += 1
-        confirms.wait(CONFIRM_SECONDS)
-        if confirms.returned:
-            raise Unheard(f"no stream takes {confirms.returned[0]}: it was deleted, or is not bound any more")
+        published = self._send(confirms, rows)
+        if returned := _streams_of(confirms):
+            # Deleted, or not bound any more: declared again, and told again.
+            self._streams -= returned
+            self._send(confirms, rows, only=returned)
+            for stream in _streams_of(confirms):
+                self._streams.discard(stream)
+                self._is_unheard(stream, "it is not bound")
         return published
 
     def tick(self) -> None:
@@ -76,18 +79,71 @@ class RabbitEvents:
                 )
             except ResourceLocked:
                 raise RelayedElsewhere from None
-            self._ensure_stream(EVENTS_EXCHANGE, FURTHER)
+            self._has_stream(EVENTS_EXCHANGE, FURTHER)
             self._confirms = Confirms(self._connection)
         return self._confirms
 
-    def _keep_outcomes(self, key: str) -> None:
-        """With a producer's first outcome: the stream that it will be read from."""
-        kind, _, rest = key.partition(".")
-        producer = rest.partition(".")[0]
-        if kind == "outcome" and producer not in self._streams:
-            self._ensure_stream(outcomes_queue(producer), outcomes_binding(producer))
-            self._streams.add(producer)
+    def _send(self, confirms: Confirms, rows: list[Any], only: Collection[str] = ()) -> int:
+        """Publish them, or those for some streams, and wait until they are confirmed. How many."""
+        sent = 0
+        for _, lines in rows:
+            for line in lines.split(b"\n"):
+                route, type_, event = line.split(b" ", 2)
+                key = route.decode()
+                stream, binding = _stream_of(key)
+                if only and stream not in only:
+                    continue
+                confirms.publish(
+                    event,
+                    EVENTS_EXCHANGE,
+                    key,
+                    mandatory=self._has_stream(stream, binding),
+                    content_type=EVENT,
+                    type=type_.decode(),
+                )
+                sent += 1
+        confirms.wait(CONFIRM_SECONDS)
+        return sent
 
-    def _ensure_stream(self, queue: str, key: str) -> None:
-        declare_stream(self._connection, queue, key, keep=self._keep)
-        bind(self._connection, Binding(EVENTS_EXCHANGE, queue, key))
+    def _has_stream(self, stream: str, binding: str) -> bool:
+        """Whether somebody can read it there; with a producer's first outcome its stream is declared."""
+        if stream in self._streams:
+            return True
+        if time.monotonic() < self._unheard_until.get(stream, 0.0):
+            return False
+        try:
+            declare_stream(self._connection, stream, binding, keep=self._keep)
+        except AccessRefused as refused:
+            self._is_unheard(stream, str(refused))
+            return False
+        bind(self._connection, Binding(EVENTS_EXCHANGE, stream, binding))
+        self._streams.add(stream)
+        return True
+
+    def _is_unheard(self, stream: str, why: str) -> None:
+        """What nobody can read must not keep from the others what they can."""
+        self._unheard_until[stream] = time.monotonic() + self._again_seconds
+        if stream not in self._told:
+            self._told.add(stream)
+            log.error(
+                "events for a stream are lost: it is missing or not bound, and this user may not mend that",
+                stream=stream,
+                why=why,
+                what="import the definitions: coins migrate --definitions rabbitmq.json, then "
+                "rabbitmqctl import_definitions < rabbitmq.json",
+            )
+
+
+def _stream_of(key: str) -> tuple[str, str]:
+    """Where events with a routing key are read, and how that is bound."""
+    kind, _, rest = key.partition(".")
+    producer = rest.partition(".")[0]
+    if kind == "outcome":
+        return outcomes_queue(producer), outcomes_binding(producer)
+    return EVENTS_EXCHANGE, FURTHER
+
+
+def _streams_of(confirms: Confirms) -> set[str]:
+    """Those for which something was returned since this was asked."""
+    returned, confirms.returned = confirms.returned, []
+    return {_stream_of(key)[0] for key in returned}

@@ -21,8 +21,11 @@ class CommandReader(Protocol):
     partitions: int
     producers: Producers | None
 
-    def begin(self, positions: Mapping[str, str]) -> list[str]:
-        """Read from where the ledger is, or everything that is not acknowledged. Names to be remembered in the ledger."""
+    def begin(self, positions: Mapping[str, str]) -> None:
+        """Read from where the ledger is, or everything that is not acknowledged."""
+
+    def to_remember(self) -> Mapping[str, str]:
+        """Positions that the ledger is to have now, besides those that are moved; each is told once."""
 
     def read(self, block_milliseconds: int | None) -> list[Delivery]:
         """What is there, a fair part of each producer's, in turn; waits for the first if asked to."""

@@ -7,26 +7,27 @@ the streams of outcomes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from ledger.batch import Delivery, Move
 from ledger.trust import Producers
-from messages.amqp_wire import drain
+from messages.errors import EdgeUnavailable
 from messages.events import EventType
 from messages.publisher import RABBITMQ
 from messages.publisher import connect as connect_redis
-from messages.rabbitmq import FAILURES, READ_AHEAD, close, connect, consuming_channel, failure
+from messages.rabbitmq import FAILURES, close, connect, failure
 from messages.streams import EVENTS, outcomes_queue, read_commands_stream
-from workers.queues import delivery_of
+from workers.from_queues import delivery_of
+from workers.paging import ends, offset_of, pages
 from workers.settings import Settings
 from workers.streams import START, StreamReader
-from workers.topology import KEPT, is_there, owners
+from workers.topology import KEPT, owners
 
 PAGE = 1_000
 OUTCOMES = (EventType.APPLIED.value, EventType.REJECTED.value)
-LAST_SECONDS, QUIET_SECONDS = 0.5, 5.0
 
 
 class Memory(Protocol):
@@ -117,30 +118,25 @@ class RabbitMemory:
         self._senders = senders
         self._producers = producers
         self._connection = connect(url, timeout_seconds=30.0, name="coins restored")
-        try:
+        with self._told():
             # Without it no command was kept: then all that was told is found to be not as it was told.
-            self._end = self._end_of(KEPT) if is_there(self._connection, KEPT) else 0
+            self._end = ends(self._connection, [KEPT]).get(KEPT, 0)
             self._streams = sorted({one.stream for one in self.rest()})
-        except FAILURES as error:
-            self.close()
-            raise failure(error, "what RabbitMQ remembers cannot be read") from error
-        except BaseException:
-            self.close()
-            raise
 
     def outcomes(self, since: datetime | None) -> Iterator[bytes]:
-        for name in self._heard():
-            queue = outcomes_queue(name)
-            if is_there(self._connection, queue):
-                for message in self._messages(queue, since, self._end_of(queue)):
-                    if message.properties.get("type") in OUTCOMES:
-                        yield message.body
+        with self._told():
+            queues = [outcomes_queue(name) for name in self._heard()]
+            for queue, end in ends(self._connection, queues).items():
+                for page in pages(self._connection, queue, since, end):
+                    for message in page:
+                        if message.properties.get("type") in OUTCOMES:
+                            yield message.body
 
     def streams(self) -> Sequence[str]:
         return self._streams
 
     def messages(self, stream: str) -> Iterator[Delivery]:
-        return (one for one in self.rest() if one.stream == stream)
+        return self._deliveries(stream)
 
     def moves(self, deliveries: Sequence[Delivery], positions: Mapping[str, str]) -> list[Move]:
         """None: RabbitMQ knows what was read."""
@@ -148,12 +144,31 @@ class RabbitMemory:
 
     def rest(self) -> Iterator[Delivery]:
         """All of them: what was acknowledged is gone from the queues."""
-        for message in self._messages(KEPT, self._since, self._end):
-            made = delivery_of(KEPT, message, self._producers)
-            yield replace(made, position=str(message.headers["x-stream-offset"]))
+        return self._deliveries(None)
 
     def close(self) -> None:
         close(self._connection)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except FAILURES as error:
+            self.close()
+            raise failure(error, "what RabbitMQ remembers cannot be read") from error
+        except EdgeUnavailable:
+            self.close()
+            raise
+
+    def _deliveries(self, stream: str | None) -> Iterator[Delivery]:
+        """Those of one stream, or of all."""
+        with self._told():
+            for page in pages(self._connection, KEPT, self._since, self._end):
+                made = [
+                    replace(delivery_of(KEPT, one, self._producers), position=str(offset_of(one)))
+                    for one in page
+                ]
+                yield from [one for one in made if stream is None or one.stream == stream]
 
     def _heard(self) -> list[str]:
         """Whose outcomes there may be: producers of the file, and whoever has sent something before or since."""
@@ -163,36 +178,3 @@ class RabbitMemory:
             if known is not None and known[1] is not None:
                 names[known[1]] = None
         return list(names)
-
-    def _end_of(self, queue: str) -> int:
-        """The offset behind the last message."""
-        return max((one + 1 for one in self._offsets(queue)), default=0)
-
-    def _offsets(self, queue: str) -> Iterator[int]:
-        for message in self._consumed(queue, "last", LAST_SECONDS):
-            yield message.headers["x-stream-offset"]
-
-    def _messages(self, queue: str, since: datetime | None, end: int) -> Iterator[Any]:
-        if not end:
-            return
-        for message in self._consumed(queue, since if since is not None else "first", QUIET_SECONDS):
-            if message.headers["x-stream-offset"] < end:
-                yield message
-            if message.headers["x-stream-offset"] >= end - 1:
-                return
-
-    def _consumed(self, queue: str, offset: datetime | str, quiet_seconds: float) -> Iterator[Any]:
-        """From an offset on, until nothing has come for so long. Several of these may be read in turn."""
-        came: list[Any] = []
-        channel = consuming_channel(self._connection)
-        channel.basic_qos(0, READ_AHEAD, False)
-        tag = channel.basic_consume(queue, callback=came.append, arguments={"x-stream-offset": offset})
-        try:
-            while came or drain(self._connection, quiet_seconds):
-                found, came[:] = list(came), []
-                yield from found
-                if found:
-                    channel.basic_ack(found[-1].delivery_tag, multiple=True)
-        finally:
-            channel.basic_cancel(tag)
-            channel.close()

@@ -91,14 +91,17 @@ class StreamReader:
     _to_trim: dict[str, str] = field(default_factory=dict)
     _trimmed_at: float = 0.0
 
-    def begin(self, positions: Mapping[str, str]) -> list[str]:
-        """Start from the ledger's positions; nothing has to be remembered but them."""
+    def begin(self, positions: Mapping[str, str]) -> None:
+        """Start from the ledger's positions."""
         self.streams, self._to_trim = {}, {}
         for name in {commands_stream(self.partition), *positions}:
             self._know(name, positions.get(name, START))
         self._scanned_at = 0.0
         self._look_around()
-        return []
+
+    def to_remember(self) -> Mapping[str, str]:
+        """None: each is moved."""
+        return {}
 
     def tick(self) -> None:
         """Nothing to do: the server asks nobody whether he lives."""

@@ -71,8 +71,11 @@ def read(reader: QueueReader, number: int) -> list[Delivery]:
 def read_rest(reader: QueueReader) -> list[Delivery]:
     """What comes until nothing has come for a moment."""
     found: list[Delivery] = []
-    while some := reader.read(300):
-        found += some
+    came_at = time.monotonic()
+    while time.monotonic() - came_at < 0.5:
+        if some := reader.read(100):
+            found += some
+            came_at = time.monotonic()
     return found
 
 

@@ -9,8 +9,8 @@ import amqp
 import pytest
 
 from tests.system.site import Site
+from workers.from_queues import arrived_at as arrived_by_queue
 from workers.lag import arrived_at, behind_seconds
-from workers.queues import arrived_at as arrived_by_queue
 
 NOW = int(time.time())
 

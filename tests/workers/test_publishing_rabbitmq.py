@@ -8,15 +8,16 @@ from itertools import count
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from messages.amqp_wire import drain, opened
-from messages.rabbitmq import FAILURES, close, connect, consuming_channel
+from messages.rabbitmq import FAILURES, close, connect, consuming_channel, declare_stream
 from messages.streams import EVENTS_EXCHANGE, outcomes_binding, outcomes_queue
-from tests.rabbitmq import virtual_host
+from tests.rabbitmq import make_user, users_removed, virtual_host
 from tests.system.site import until
 from workers.publishing import RelayedElsewhere
-from workers.publishing_rabbitmq import RabbitEvents, Unheard
-from workers.topology import declare, topology, version_of
+from workers.publishing_rabbitmq import RabbitEvents
+from workers.topology import Binding, bind, declare, topology, version_of
 
 pytestmark = pytest.mark.rabbitmq
 _numbers = count(1)
@@ -147,9 +148,35 @@ def test_outcomes_for_which_there_is_no_stream_any_more_are_not_given_up(
         channel.queue_delete(outcomes_queue(shop))
     else:
         channel.queue_unbind(outcomes_queue(shop), EVENTS_EXCHANGE, outcomes_binding(shop))
-    with pytest.raises(Unheard, match=shop):
-        events.publish(row(shop, b"into nothing"), 1)
-    events.close()
-    relay().publish(row(shop, b"into nothing"), 1)
+    other = f"{shop}-other"
+    assert events.publish(row(shop, b"into nothing") + row(other, b"something"), 1) == 2
     expected = [b"into nothing"] if harm == "deleted" else [b"heard", b"into nothing"]
     assert told(connection, shop, len(expected)) == expected
+    assert told(connection, other, 1) == [b"something"]
+
+
+@pytest.mark.parametrize("harm", ["missing", "unbound"])
+def test_a_stream_that_this_user_may_not_mend_keeps_nothing_from_others(
+    url: str, connection: Any, shop: str, harm: str
+) -> None:
+    """And as soon as somebody has, it is heard."""
+    other, user = f"{shop}-other", f"coins_test_{shop}"
+    declare_stream(connection, outcomes_queue(other), outcomes_binding(other), keep=1_000)
+    if harm == "unbound":
+        declare_stream(connection, outcomes_queue(shop), outcomes_binding(shop), keep=1_000)
+        connection.default_channel.queue_unbind(outcomes_queue(shop), EVENTS_EXCHANGE, outcomes_binding(shop))
+    with users_removed(user), capture_logs() as logs:
+        may = r"^coins\.(relay|events)$"
+        restricted = make_user(user, url, configure=may, write=may, read=".*")
+        events = RabbitEvents(restricted, keep=1_000, again_seconds=0.0)
+        for number in range(3):
+            one, two = b"lost %d" % number, b"%d" % number
+            assert events.publish(row(shop, one) + row(other, two), 1) == 2
+        assert [(one["log_level"], one["stream"]) for one in logs] == [("error", outcomes_queue(shop))]
+        assert "import_definitions" in logs[0]["what"]
+        declare_stream(connection, outcomes_queue(shop), outcomes_binding(shop), keep=1_000)
+        bind(connection, Binding(EVENTS_EXCHANGE, outcomes_queue(shop), outcomes_binding(shop)))
+        events.publish(row(shop, b"heard"), 1)
+        events.close()
+    assert told(connection, other, 3) == [b"0", b"1", b"2"]
+    assert told(connection, shop, 1) == [b"heard"]

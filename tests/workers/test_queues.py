@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 
 import pytest
-from amqp.exceptions import ConsumerCancelled
+from amqp.exceptions import ConsumerCancelled, NotFound
 from structlog.testing import capture_logs
 
+from messages.amqp_wire import opened
 from messages.rabbitmq import FAILURES
 from messages.streams import commands_queue, routing_key
 from tests.chaos.proxy import Proxy
 from tests.rabbitmq import make_user, server_address, through, users_removed
+from tests.system.site import until
 from tests.workers.consuming import Host, known, numbers, read, read_rest, ticking
-from workers.queues import QueueReader
+from workers.queues import BOUND, READ, QueueReader
 from workers.topology import is_there
 
 pytestmark = pytest.mark.rabbitmq
@@ -41,6 +44,7 @@ def test_a_queue_is_read_in_its_order_and_what_is_done_does_not_come_again(
 def test_producers_are_read_in_turn(host: Host, shop: str, open_reader: Callable[..., QueueReader]) -> None:
     busy, quiet = f"{shop}-busy", f"{shop}-quiet"
     reader = open_reader(busy, quiet)
+    reader.tick()
     host.number(busy, 200)
     host.number(quiet, 3)
     time.sleep(0.1)
@@ -195,16 +199,146 @@ def test_queues_of_partitions_that_are_gone_are_read_to_their_end(
     assert {one.producer for one in read(reader, 3)} == {shop, late, "nobody"}
     reader.close()
     other = QueueReader(host.url, 0, 2, producers=known(shop, late))
-    assert commands_queue(3, shop) not in other.begin({commands_queue(3): "0-0"})
+    other.begin({commands_queue(3): "0-0"})
+    assert commands_queue(3, shop) not in other.to_remember()
     other.close()
 
 
-def test_the_names_of_queues_are_told_once_to_be_remembered(host: Host, shop: str) -> None:
+def test_queues_are_told_to_be_remembered_when_they_are_bound_and_when_they_are_read(
+    host: Host, shop: str, new: str
+) -> None:
     reader = QueueReader(host.url, 0, 1, producers=known(shop))
-    told = reader.begin({commands_queue(0): "0-0"})
-    assert told == [commands_queue(0, name) for name in ("cli", "coins", shop)]
-    assert reader.begin(dict.fromkeys([commands_queue(0), *told], "0-0")) == []
+    common, own = commands_queue(0), [commands_queue(0, name) for name in ("cli", "coins", shop)]
+    reader.begin({common: READ})
+    assert reader.to_remember() == dict.fromkeys(own, BOUND)
+    told: dict[str, str] = {}
+
+    def are_read(*queues: str) -> None:
+        def looked() -> bool:
+            reader.read(20)
+            told.update(reader.to_remember())
+            return all(told.get(queue) == READ for queue in queues)
+
+        until(looked, 10)
+
+    are_read(*own)
+    # Also of a producer who comes later, and goes.
+    reader.producers = known(shop, new)
+    are_read(commands_queue(0, new))
     reader.close()
+    host.number(new, 1)
+    reader.producers = known(shop)
+    reader.begin({common: READ, **told})
+    assert reader.to_remember() == {}
+    assert [one.producer for one in read(reader, 1)] == [new]
+    reader.close()
+
+
+# A queue of its own for somebody who has sent by the common one
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["found", "declares"])
+def test_what_stands_in_the_common_queue_comes_before_what_comes_by_a_new_one(
+    host: Host, new: str, open_reader: Callable[..., QueueReader], declared: bool
+) -> None:
+    reader = open_reader("somebody")
+    host.number(new, 1_300)
+    read(reader, 1)
+    reader.begin({})
+    reader.producers = known("somebody", new)
+    if declared:
+        host.declare(known(new))
+    else:
+        reader.read(None)
+    host.publish(routing_key(0, new), *(b"%d" % number for number in range(1_300, 1_305)))
+    found: list[int] = []
+    while len(found) < 1_305:
+        some = read(reader, 1)
+        reader.done(some, [])
+        found += numbers(some)
+    assert found == list(range(1_305))
+    assert is_there(host.connection, commands_queue(0, new))
+
+
+def test_it_does_so_however_much_others_send_by_the_common_queue(
+    host: Host, new: str, open_reader: Callable[..., QueueReader]
+) -> None:
+    reader = open_reader("somebody")
+    host.number(new, 10)
+    host.number(f"{new}-other", 200)
+    host.declare(known(new))
+    host.publish(routing_key(0, new), b"10")
+    reader.producers = known("somebody", new)
+    found: list[int] = []
+    sent = 200
+    while len(found) < 11:
+        host.publish(routing_key(0, f"{new}-other"), *[b"-1"] * 100)
+        sent += 100
+        some = read(reader, 1)
+        reader.done(some, [])
+        found += [int(one.body) for one in some if one.producer == new]
+    assert found == list(range(11))
+    assert sent >= 1_000
+
+
+@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "gone"])
+def test_it_does_so_when_another_reader_goes_on_in_the_middle(
+    host: Host, new: str, open_reader: Callable[..., QueueReader], frozen: bool
+) -> None:
+    """One that is frozen keeps what it was given, until the server has ended its connection."""
+    reader = open_reader("somebody")
+    told = {**reader.to_remember()}
+    host.number(new, 300)
+    found = read(reader, 300)
+    reader.producers = known("somebody", new)
+    reader.read(None)
+    told |= reader.to_remember()
+    assert told[commands_queue(0, new)] == BOUND
+    host.publish(routing_key(0, new), b"300")
+    reader.done(found[:100], [])
+    if not frozen:
+        reader.close()
+    other = QueueReader(host.url, 0, 1, producers=known("somebody", new))
+    other.begin(told)
+    assert numbers(read(other, 201)) == list(range(100, 301))
+    other.close()
+
+
+# Many queues
+
+
+def test_no_more_is_held_while_queues_are_begun_than_there_is_room_for(host: Host, new: str) -> None:
+    names = [f"{new}-{number}" for number in range(12)]
+    host.declare(known(*names))
+    for name in names:
+        host.publish(routing_key(0, name), *(bytes([65]) * 500_000 for _ in range(6)))
+    reader = QueueReader(host.url, 0, 1, producers=known(*names), held_bytes=3_000_000)
+    reader.begin({})
+    by_whom: dict[str | None, int] = defaultdict(int)
+    while sum(by_whom.values()) < 72:
+        some = reader.read(20)
+        reader.tick()
+        assert sum(len(one.body) for one in some) <= 3_500_000
+        assert reader.held_bytes <= 3_600_000
+        reader.done(some, [])
+        for one in some:
+            by_whom[one.producer] += 1
+    assert by_whom == dict.fromkeys(names, 6)
+    reader.close()
+
+
+def test_queues_beyond_what_the_server_allows_a_connection_are_told_of(
+    host: Host, new: str, open_reader: Callable[..., QueueReader]
+) -> None:
+    names = [f"{new}-{number}" for number in range(4)]
+    reader = open_reader(*names)
+    opened(reader._connection).channel_max = 5
+    host.number(names[0], 1)
+    with capture_logs() as logs:
+        assert [one.producer for one in read(reader, 1)] == names[:1]
+    (told,) = [one for one in logs if one["log_level"] == "error"]
+    assert (told["queues"], told["first"]) == (2, commands_queue(0, names[2]))
+    assert "channel_max" in told["what"]
 
 
 def test_a_queue_that_is_deleted_under_it_is_noticed_and_declared_again(
@@ -212,7 +346,7 @@ def test_a_queue_that_is_deleted_under_it_is_noticed_and_declared_again(
 ) -> None:
     reader = open_reader(shop)
     host.connection.default_channel.queue_delete(commands_queue(0, shop))
-    with pytest.raises(ConsumerCancelled, match=shop):
+    with pytest.raises((ConsumerCancelled, NotFound), match=shop):
         ticking(reader)
     reader.begin({})
     host.number(shop, 1)
