@@ -221,7 +221,7 @@ def bring_up(data_dir: Path, *, skip: int) -> int:
     if found:
         say(f"verification found {len(found)} differences: `coins verify` shows them")
     say("next: `coins up`")
-    return DIFFERENT if found or result.differences else 0
+    return DIFFERENT if found or not result.is_as_told else 0
 
 
 def forget_recovery(embedded: EmbeddedServers) -> None:

@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from ledger import outcome
 from ledger.batch import Batch, Item
 from ledger.book import Book
 from ledger.fence import Claim, claim
 from ledger.handle import Work
 from ledger.model import Applied
+from messages.reasons import Reason
 
 Key = tuple[str, str]
 
@@ -27,16 +29,16 @@ _TAKEN = "SELECT id FROM transaction WHERE id = ANY(%b::int8[])"
 _BEYOND = "SELECT setval(%s::text::regclass, greatest((SELECT last_value FROM pg_sequences WHERE sequencename = %s), %s))"
 _LAST = "SELECT coalesce(last_value, 0) FROM pg_sequences WHERE sequencename = %s"
 _DECIDED = """
-SELECT u.source, u.id, c.source IS NOT NULL, c.reason, c.transaction
-FROM unnest(%s::text[], %s::text[]) AS u(source, id)
-LEFT JOIN command c ON c.source = u.source AND c.id = u.id"""
+SELECT c.source, c.id
+FROM unnest(%s::text[], %s::text[]) AS u(source, id) JOIN command c ON c.source = u.source AND c.id = u.id"""
 
 
 class Told(NamedTuple):
-    """What a producer was told of a command when it was decided."""
+    """What a producer was told of a command when it was decided. `message`: of what was abandoned, in whose words."""
 
     reason: str | None
     transaction: int | None
+    message: str | None = None
 
 
 class Difference(NamedTuple):
@@ -50,11 +52,15 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What was told of batches that the ledger does not have. `events`: what each outcome event looked like, by its id."""
+    """What was told of a batch that the ledger does not have. `events`: what each outcome event looked like, by its id.
+
+    numbers: those told that come just before a number of this batch. later: what was decided in a batch after it.
+    """
 
     told: Mapping[Key, Told]
     events: Mapping[str, bytes]
-    numbers: Collection[int]
+    numbers: Collection[int] = ()
+    later: Collection[Key] = ()
 
 
 def digest(event: bytes) -> bytes:
@@ -63,13 +69,13 @@ def digest(event: bytes) -> bytes:
 
 
 def decide_again(
-    connection: psycopg.Connection[Any], batch: Batch, number: int, at: datetime, history: History
+    connection: psycopg.Connection[Any], batch: Batch, number: int | None, at: datetime, history: History
 ) -> bool:
     """Decide a batch that was `number`, at the moment it was decided, and commit. Whether all of it came out as told.
 
-    Raises what `handle` raises; then nothing is done.
+    number: None where the number is another part's of that batch. Raises what `handle` raises; then nothing is done.
     """
-    for numbered in (number, None):
+    for numbered in (number, None) if number is not None else (None,):
         claimed = claim(connection, batch)
         if numbered is not None:
             claimed = claimed._replace(batch=numbered)
@@ -98,29 +104,21 @@ def last_number(connection: psycopg.Connection[Any], sequence: str) -> int:
     return found
 
 
-def differences(connection: psycopg.Connection[Any], told: Mapping[Key, Told]) -> list[Difference]:
-    """Which of these commands the ledger has otherwise, or not at all."""
-    found = []
-    sources, ids = [source for source, _ in told], [id_ for _, id_ in told]
-    for source, id_, decided, reason, transaction in connection.execute(_DECIDED, (sources, ids)):
-        said = told[source, id_]
-        if not decided or (said.reason, said.transaction) != (reason, transaction):
-            now = _in_words(reason, transaction) if decided else None
-            found.append(Difference(source, id_, _in_words(said.reason, said.transaction), now))
-    return found
+def difference(source: str, id: str, told: Told, now: Told | None) -> Difference:
+    """In words."""
+    return Difference(source, id, _in_words(told), _in_words(now) if now is not None else None)
 
 
 def decided_keys(connection: psycopg.Connection[Any], keys: Collection[Key]) -> set[Key]:
     """Which of these have been decided."""
     sources, ids = [source for source, _ in keys], [id_ for _, id_ in keys]
-    rows = connection.execute(_DECIDED, (sources, ids))
-    return {(source, id_) for source, id_, decided, _, _ in rows if decided}
+    return set(connection.execute(_DECIDED, (sources, ids)).fetchall())
 
 
-def _in_words(reason: str | None, transaction: int | None) -> str:
-    if reason is not None:
-        return f"rejected {reason}"
-    return "applied" if transaction is None else f"applied as transaction {transaction}"
+def _in_words(said: Told) -> str:
+    if said.reason is not None:
+        return f"rejected {said.reason}"
+    return "applied" if said.transaction is None else f"applied as transaction {said.transaction}"
 
 
 class _Retold(Work):
@@ -140,12 +138,22 @@ class _Retold(Work):
 
     def sort_out(self) -> None:
         super().sort_out()
+        self.items = [item for item in self.items if item.key not in self._history.later]
         told = [
             one.transaction for item in self.items if (one := self._history.told.get(item.key)) is not None
         ]
         numbers = [one for one in told if one is not None]
         wanted = [*numbers, *(one - 1 for one in numbers)]
         self._taken = {one for (one,) in self.connection.execute(_TAKEN, (wanted,))} if wanted else set()
+
+    def decide_new(self, item: Item, book: Book) -> Exception | None:
+        told = self._history.told.get(item.key)
+        if told is None or told.reason != Reason.ABANDONED:
+            return super().decide_new(item, book)
+        # An operator has given it up, and its producer knows: it is not to be applied after all.
+        item.reason = Reason.ABANDONED
+        item.body = outcome.stored(Reason.ABANDONED, told.message, None)
+        return None
 
     def about_to_apply(self, item: Item, decision: Applied, book: Book) -> None:
         told = self._history.told.get(item.key)

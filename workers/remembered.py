@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ledger.batch import Delivery, Move
+from ledger.told import Outcome
 from ledger.trust import Producers
 from messages.errors import EdgeUnavailable
 from messages.events import EventType
@@ -33,17 +34,17 @@ OUTCOMES = (EventType.APPLIED.value, EventType.REJECTED.value)
 class Memory(Protocol):
     """Of either edge. Raises what its client raises."""
 
-    def outcomes(self, since: datetime | None) -> Iterator[bytes]:
-        """Outcome events, producer by producer, each in its order."""
+    def outcomes(self) -> Iterator[Outcome]:
+        """All outcome events, producer by producer, each in its order."""
 
     def streams(self) -> Sequence[str]:
         """Where commands came by."""
 
     def messages(self, stream: str) -> Iterator[Delivery]:
-        """Those that the ledger does not have, or may have, in their order, read as they are asked for."""
+        """Those that the ledger does not have, or may have, in their order, from the beginning each time."""
 
-    def moves(self, deliveries: Sequence[Delivery], positions: Mapping[str, str]) -> list[Move]:
-        """How far these bring the ledger's positions."""
+    def moves(self, reached: Mapping[str, str], positions: Mapping[str, str]) -> list[Move]:
+        """How to bring the ledger's positions to where these streams were read to."""
 
     def rest(self) -> Iterator[Delivery]:
         """In the order in which they came: what the workers will not find when they start."""
@@ -75,25 +76,29 @@ class RedisMemory:
         # One reader for all partitions: a batch is put together whichever of them it was.
         self._reader = StreamReader(url, 0, 1, common=producers is None, producers=producers)
         self._reader.begin(positions)
+        self._begin = {name: stream.cursor for name, stream in self._reader.streams.items()}
 
-    def outcomes(self, since: datetime | None) -> Iterator[bytes]:
+    def outcomes(self) -> Iterator[Outcome]:
         for stream in self._client.scan_iter(match=f"{EVENTS}:*", count=1_000, _type="stream"):
-            after = f"{int(since.timestamp() * 1_000)}-0" if since is not None else "-"
+            info: Any = self._client.xinfo_stream(stream)
+            name, cut = stream.decode(), info["entries-added"] > info["length"]
+            after = "-"
             while entries := self._page(stream, after):
                 for _, fields in entries:
                     if fields.get(b"type", b"").decode() in OUTCOMES:
-                        yield fields[b"event"]
+                        yield Outcome(name, fields[b"event"], cut)
                 after = f"({entries[-1][0].decode()}"
 
     def streams(self) -> Sequence[str]:
         return list(self._reader.streams)
 
     def messages(self, stream: str) -> Iterator[Delivery]:
+        self._reader.streams[stream].cursor = self._begin[stream]
         return self._reader.rest_of(stream)
 
-    def moves(self, deliveries: Sequence[Delivery], positions: Mapping[str, str]) -> list[Move]:
-        last = {one.stream: one.position for one in deliveries}
-        return [Move(name, positions.get(name, START), after) for name, after in last.items()]
+    def moves(self, reached: Mapping[str, str], positions: Mapping[str, str]) -> list[Move]:
+        moves = [Move(name, positions.get(name, START), after) for name, after in reached.items()]
+        return [one for one in moves if one.after != one.before]
 
     def rest(self) -> Iterator[Delivery]:
         """None: the workers go on from the ledger's positions."""
@@ -123,14 +128,17 @@ class RabbitMemory:
             self._end = ends(self._connection, [KEPT]).get(KEPT, 0)
             self._streams = sorted({one.stream for one in self.rest()})
 
-    def outcomes(self, since: datetime | None) -> Iterator[bytes]:
+    def outcomes(self) -> Iterator[Outcome]:
         with self._told():
             queues = [outcomes_queue(name) for name in self._heard()]
             for queue, end in ends(self._connection, queues).items():
-                for page in pages(self._connection, queue, since, end):
+                cut: bool | None = None
+                for page in pages(self._connection, queue, None, end):
                     for message in page:
+                        if cut is None:
+                            cut = offset_of(message) > 0
                         if message.properties.get("type") in OUTCOMES:
-                            yield message.body
+                            yield Outcome(queue, message.body, cut)
 
     def streams(self) -> Sequence[str]:
         return self._streams
@@ -138,7 +146,7 @@ class RabbitMemory:
     def messages(self, stream: str) -> Iterator[Delivery]:
         return self._deliveries(stream)
 
-    def moves(self, deliveries: Sequence[Delivery], positions: Mapping[str, str]) -> list[Move]:
+    def moves(self, reached: Mapping[str, str], positions: Mapping[str, str]) -> list[Move]:
         """None: RabbitMQ knows what was read."""
         return []
 

@@ -96,6 +96,7 @@ def restored(
                     "messages": result.messages,
                     "untold": result.untold,
                     "beyond": result.beyond,
+                    "gaps": [{**one._asdict(), "at": one.at.isoformat()} for one in result.gaps],
                     "differences": [one._asdict() for one in result.differences],
                 }
             )
@@ -103,7 +104,7 @@ def restored(
     else:
         for line in result.told_in_words():
             typer.echo(line)
-    if result.differences:
+    if not result.is_as_told:
         raise typer.Exit(DIFFERENT)
 
 

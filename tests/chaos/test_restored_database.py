@@ -99,6 +99,11 @@ def stored(site: Site) -> dict[str, tuple[str | None, str | None]]:
     return {id_: (reason, number) for id_, reason, number in rows}
 
 
+def sessions(site: Site) -> set[str]:
+    rows = site.rows("SELECT application_name FROM pg_stat_activity WHERE datname = current_database()")
+    return {" ".join(name.split()[:2]) for (name,) in rows}
+
+
 def test_what_was_told_is_decided_again_under_the_same_numbers(
     site: Site, restored: tuple[Site, Listener]
 ) -> None:
@@ -122,6 +127,7 @@ def test_what_was_told_is_decided_again_under_the_same_numbers(
     assert json.loads(again.stdout)["messages"] == 0
     heard = len(listener.heard)
     backup.start_all(WORKER, RELAY)
+    until(lambda: {"coins relay", "coins worker"} <= sessions(backup), 15, backup.logs)
     refused = backup.coins("restored")
     assert refused.returncode == 3
     assert "of coins relay" in refused.stderr
