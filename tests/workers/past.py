@@ -90,6 +90,8 @@ class Past:
 
     def backup(self) -> None:
         self.tell()
+        self.connection.execute("UPDATE partition SET lease_until = '-infinity'")
+        self.connection.commit()
         self.close()
         administer(
             self.site.servers,

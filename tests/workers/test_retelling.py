@@ -103,7 +103,8 @@ def test_a_second_copy_is_what_was_decided_when_the_first_had_crashed(past: Past
     mend()
     past.batch(top_up("twice", amount=100, note=BROKEN))
     past.batch(transfer("m3", 50))
-    demand_as_told(past, past.retold())
+    assert past.retold().is_as_told
+    assert past.decided(past.restored_url) == past.decided()
 
 
 def test_what_was_abandoned_is_not_applied_after_all(past: Past, break_rule: Break) -> None:
