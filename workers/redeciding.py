@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 import psycopg
 
-from ledger.batch import Batch, Delivery
+from ledger.batch import Batch, Delivery, Move
 from ledger.database import connect_for_commands
 from ledger.dead_letters import SLOT_BITS
-from ledger.retelling import Key, Told, decide_again, decided_keys
+from ledger.retelling import Key, Told, decide_again, decided_keys, last_number
 from ledger.told import PAGE, ToldTables
 from messages.codec import Decoded, Invalid, bytes_of_parts
 from messages.streams import read_commands_stream
@@ -27,7 +27,8 @@ from workers.ahead import MAX_COMMANDS
 from workers.commands import apply
 from workers.remembered import Memory
 from workers.settings import Settings
-from workers.streams import MAX_BYTES, MAX_DELIVERIES, order_of
+from workers.streams import MAX_BYTES, MAX_DELIVERIES, START, order_of
+from workers.topology import KEPT
 
 
 class Counted(Protocol):
@@ -192,10 +193,19 @@ class Deciding:
             by_partition: dict[int, list[Delivery]] = defaultdict(list)
             for delivery in self._forgotten(page):
                 by_partition[self._partition(delivery)].append(delivery)
-            for deliveries in by_partition.values():
-                for some in _limited(deliveries):
-                    handled = apply(self._connection, self._batch(some, {}))
-                    result.untold += handled.commands - handled.duplicates
+            batches = [some for deliveries in by_partition.values() for some in _limited(deliveries)]
+            for number, some in enumerate(batches, 1):
+                batch = self._batch(some, {})
+                if number == len(batches):
+                    batch.moves.append(self._gone_through(page[-1]))
+                handled = apply(self._connection, batch)
+                self._positions |= {move.stream: move.after for move in batch.moves}
+                result.untold += handled.commands - handled.duplicates
+
+    def _gone_through(self, last: Delivery) -> Move:
+        """How far the kept copy was, with the number that the batch will get: nobody else takes one now."""
+        number = last_number(self._looking, "batch_key") + 1
+        return Move(KEPT, self._positions.get(KEPT, START), f"{last.position}-{number}")
 
     def _batch(self, deliveries: list[Delivery], reached: Mapping[str, str]) -> Batch:
         partition = self._partition(deliveries[0])
@@ -205,6 +215,12 @@ class Deciding:
     def _partition(self, delivery: Delivery) -> int:
         known = read_commands_stream(delivery.stream)  # none: a routing key that is none
         return known[0] % self._settings.partitions if known is not None else 0
+
+
+def read_before(positions: Mapping[str, str], last_batch: int) -> int:
+    """The offset up to which another run has gone through the kept copy, as long as nothing was decided since; else -1."""
+    offset, number = order_of(positions.get(KEPT, START))
+    return offset if number and number == last_batch else -1
 
 
 def _in_turn(turns: Iterator[tuple[int, int]], memory: Memory, stream: str) -> Iterator[tuple[int, Delivery]]:

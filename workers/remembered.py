@@ -58,13 +58,16 @@ def memory_of(
     positions: Mapping[str, str],
     producers: Producers | None,
     senders: Collection[str],
+    kept_read: int,
 ) -> Memory:
     """What the edge of these settings remembers. senders: who is known to have sent something, whoever else may have.
+
+    kept_read: up to which offset the kept copy was gone through by a run before this one; -1 where none was.
 
     Raises EdgeUnavailable, EdgeRefused, redis.RedisError.
     """
     if settings.edge.startswith(RABBITMQ):
-        return RabbitMemory(settings.edge, since, producers, senders)
+        return RabbitMemory(settings.edge, since, producers, senders, kept_read)
     return RedisMemory(settings.edge, positions, producers)
 
 
@@ -117,9 +120,15 @@ class RabbitMemory:
     """The kept copy of all commands, up to where it ends when this is made."""
 
     def __init__(
-        self, url: str, since: datetime | None, producers: Producers | None, senders: Collection[str]
+        self,
+        url: str,
+        since: datetime | None,
+        producers: Producers | None,
+        senders: Collection[str],
+        kept_read: int,
     ) -> None:
         self._since = since
+        self._kept_read = kept_read
         self._senders = senders
         self._producers = producers
         self._connection = connect(url, timeout_seconds=30.0, name="coins restored")
@@ -175,6 +184,7 @@ class RabbitMemory:
                 made = [
                     replace(delivery_of(KEPT, one, self._producers), position=str(offset_of(one)))
                     for one in page
+                    if offset_of(one) > self._kept_read
                 ]
                 yield from [one for one in made if stream is None or one.stream == stream]
 

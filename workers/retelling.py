@@ -25,7 +25,7 @@ from workers.errors import NotReady
 from workers.holding import holding_all
 from workers.producers import producers_now
 from workers.quiet import who_works
-from workers.redeciding import Deciding
+from workers.redeciding import Deciding, read_before
 from workers.remembered import memory_of
 from workers.settings import Settings
 
@@ -141,7 +141,8 @@ def _retell_alone(
     positions = dict(looking.execute("SELECT stream, position FROM position").fetchall())
     senders = [name for (name,) in looking.execute(_SENDERS)]
     begin = begin - MARGIN if begin is not None else None
-    memory = memory_of(settings, begin, positions, producers_now(settings), senders)
+    kept_read = read_before(positions, last_batch)
+    memory = memory_of(settings, begin, positions, producers_now(settings), senders, kept_read)
     try:
         progress("reading what was told")
         tables = ToldTables(looking)

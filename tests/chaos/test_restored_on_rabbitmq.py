@@ -54,7 +54,7 @@ def restored(site: Site) -> Iterator[Site]:
         for program in programs:
             if program.process.poll() is None:
                 program.leave()
-        send(site, "till", 0, *top_ups(BEFORE + AFTER, UNREAD))
+        send(site, "till", 0, *top_ups(BEFORE + AFTER, UNREAD), b"no message")
     name = f"{site.database}_restored"
     backup = replace(
         site, database=name, database_url=site.database_url.replace(site.database, name), programs=[]
@@ -92,6 +92,8 @@ def test_what_came_after_the_backup_is_applied_once_and_in_order(restored: Site)
 
     again = restored_of(backup)
     assert (again["told"], again["untold"], again["differences"]) == (0, 0, [])
+    # What was no message is known by no key: it is not gone through again.
+    assert backup.rows("SELECT reason, count FROM dead_letter") == [("unreadable", 1)]
     backup.start_all(WORKER, RELAY)
     until(lambda: queue_is_empty(backup), 15, backup.logs)
     assert credits(backup) == {"till": everything}
