@@ -26,6 +26,7 @@ class Answering:
         self._answers = outcome.Answers(batch, now)
         self._handled = handled
         self._by_slot: dict[int, Outgoing] = {}
+        self._further: list[tuple[str, bytes]] = []
 
     def refuse(
         self, slot: int, producer: str, name: str, part: Decoded | Invalid, reason: Reason, message: str
@@ -54,8 +55,9 @@ class Answering:
         return [*(self._by_slot[slot] for slot in sorted(self._by_slot)), *self._announced(connection, done)]
 
     def by_id(self) -> Iterator[tuple[str, bytes]]:
-        """Each outcome so far, with its id."""
-        return ((self._answers.id_of(slot), event) for slot, (_, _, event) in self._by_slot.items())
+        """Each event so far, with its id."""
+        yield from ((self._answers.id_of(slot), event) for slot, (_, _, event) in self._by_slot.items())
+        yield from self._further
 
     def _announced(self, connection: psycopg.Connection[Any], items: list[Item]) -> list[Outgoing]:
         """Further events: what else there is to be told, and to whom it may be of interest."""
@@ -63,15 +65,14 @@ class Answering:
         if not tops:
             return []
         names = dict(connection.execute(NAMES, (list(tops),)).fetchall())
-        return [
-            (
-                outcome.further_route(names[one.account.top], one.type),
-                one.type.value,
-                self._answers.further(item.slot, number, one, names[one.account.top], item.traceparent),
-            )
-            for item in items
-            for number, one in enumerate(item.announced)
-        ]
+        outgoing = []
+        for item in items:
+            for number, one in enumerate(item.announced):
+                top = names[one.account.top]
+                event = self._answers.further(item.slot, number, one, top, item.traceparent)
+                self._further.append((self._answers.id_of_further(item.slot, number), event))
+                outgoing.append((outcome.further_route(top, one.type), one.type.value, event))
+        return outgoing
 
     def _answer(
         self,

@@ -61,6 +61,10 @@ class Answers:
         """The id of the outcome in that slot."""
         return f"{self._batch}-{slot}-{self._moment:x}"
 
+    def id_of_further(self, slot: int, number: int) -> str:
+        """The id of a further event of the command in that slot."""
+        return f"{self._batch}-{slot}.{number}-{self._moment:x}"
+
     def event(
         self,
         slot: int,
@@ -115,7 +119,7 @@ class Answers:
         traceparent: str | None = None,
     ) -> bytes:
         """A further event, by the public ids of the account and its top account."""
-        id_ = f"{self._batch}-{slot}.{number}-{self._moment:x}"
+        id_ = self.id_of_further(slot, number)
         return further_event(id_, self._now, type, account, top_account, data, traceparent)
 
 

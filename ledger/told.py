@@ -28,6 +28,7 @@ _CREATE = """
 CREATE TEMP TABLE came_out (
   source text, id text, batch int8, slot int4, at timestamptz, decided bool, reason text, transaction int8, message text,
   digest bytea);
+CREATE TEMP TABLE further (batch int8, id text, digest bytea);
 CREATE TEMP TABLE came_in (stream int4, number numeric, source text, id text)"""
 _KNOWN = "SELECT id, received_at FROM batch WHERE id = ANY(%s::int8[])"
 _OLDEST = "SELECT min(received_at) FROM batch"
@@ -46,9 +47,12 @@ SELECT DISTINCT ON (source, id) source, id, reason, transaction, message, place 
 ORDER BY source, id, place"""
 _INDEXES = """
 DROP TABLE came_out;
+CREATE INDEX ON further (batch);
 CREATE INDEX ON told (source, id); CREATE INDEX ON told (place); CREATE INDEX ON told (transaction);
 CREATE UNIQUE INDEX ON decision (source, id);
 ANALYZE told; ANALYZE decision"""
+_FURTHER = "COPY further (batch, id, digest) FROM STDIN"
+_FURTHER_EVENTS = "SELECT id, digest FROM further WHERE batch = %s"
 _TOTALS = "SELECT (SELECT count(*) FROM decision), (SELECT coalesce(max(batch), 0) FROM told)"
 _ANSWERED = """
 SELECT DISTINCT t.source, t.id
@@ -123,8 +127,9 @@ class ToldTables:
         self.gaps: list[Gap] = []
         connection.execute(_CREATE)
 
-    def fill(self, outcomes: Iterable[Outcome], last_batch: int) -> None:
+    def fill(self, outcomes: Iterable[Outcome], further: Iterable[bytes], last_batch: int) -> None:
         """What was told of batches that the ledger does not have. last_batch: the last one that it has."""
+        self._copy(_FURTHER, filter(None, map(_further_row, further)))
         oldest = self._one(_OLDEST)[0]
         streams: set[str] = set()
         everything = iter(outcomes)
@@ -198,6 +203,8 @@ class ToldTables:
             f"{batch}-{slot}-{int(at.timestamp() * 1_000_000):x}": told
             for batch, slot, at, told in self._connection.execute(_EVENTS, (first, last))
         }
+        number, _ = self.batch_of(turn)
+        events |= dict(self._connection.execute(_FURTHER_EVENTS, (number,)).fetchall())
         told = {key: said for key, (_, said) in decisions.items()}
         numbers = [one.transaction - 1 for one in told.values() if one.transaction is not None]
         taken = {number for (number,) in self._connection.execute(_NUMBERS, (numbers,))}
@@ -237,6 +244,13 @@ def _row_of(raw: bytes) -> _Row:
         data["message"] if reason == Reason.ABANDONED else None,
         digest(raw),
     )
+
+
+def _further_row(raw: bytes) -> tuple[int, str, bytes] | None:
+    """A further event of a batch; jobs have theirs under other ids."""
+    id_ = orjson.loads(raw)["id"]
+    batch, _, rest = id_.partition("-")
+    return (int(batch), id_, digest(raw)) if batch.isdecimal() and "." in rest else None
 
 
 def _columns(keys: Collection[Key]) -> tuple[list[str], list[str]]:

@@ -20,7 +20,7 @@ from messages.events import EventType
 from messages.publisher import RABBITMQ
 from messages.publisher import connect as connect_redis
 from messages.rabbitmq import FAILURES, close, connect, failure
-from messages.streams import EVENTS, outcomes_queue, read_commands_stream
+from messages.streams import EVENTS, EVENTS_EXCHANGE, outcomes_queue, read_commands_stream
 from workers.from_queues import delivery_of
 from workers.paging import ends, offset_of, pages
 from workers.settings import Settings
@@ -36,6 +36,9 @@ class Memory(Protocol):
 
     def outcomes(self) -> Iterator[Outcome]:
         """All outcome events, producer by producer, each in its order."""
+
+    def further(self) -> Iterator[bytes]:
+        """All other events."""
 
     def streams(self) -> Sequence[str]:
         """Where commands came by."""
@@ -85,12 +88,12 @@ class RedisMemory:
         for stream in self._client.scan_iter(match=f"{EVENTS}:*", count=1_000, _type="stream"):
             info: Any = self._client.xinfo_stream(stream)
             name, cut = stream.decode(), info["entries-added"] > info["length"]
-            after = "-"
-            while entries := self._page(stream, after):
-                for _, fields in entries:
-                    if fields.get(b"type", b"").decode() in OUTCOMES:
-                        yield Outcome(name, fields[b"event"], cut)
-                after = f"({entries[-1][0].decode()}"
+            for fields in self._entries(stream):
+                if fields.get(b"type", b"").decode() in OUTCOMES:
+                    yield Outcome(name, fields[b"event"], cut)
+
+    def further(self) -> Iterator[bytes]:
+        return (fields[b"event"] for fields in self._entries(EVENTS.encode()) if b"event" in fields)
 
     def streams(self) -> Sequence[str]:
         return list(self._reader.streams)
@@ -110,6 +113,12 @@ class RedisMemory:
     def close(self) -> None:
         self._reader.close()
         self._client.close()
+
+    def _entries(self, stream: bytes) -> Iterator[Any]:
+        after = "-"
+        while entries := self._page(stream, after):
+            yield from (fields for _, fields in entries)
+            after = f"({entries[-1][0].decode()}"
 
     def _page(self, stream: bytes, after: str) -> list[Any]:
         page: Any = self._client.xrange(stream, after, count=PAGE)
@@ -148,6 +157,13 @@ class RabbitMemory:
                             cut = offset_of(message) > 0
                         if message.properties.get("type") in OUTCOMES:
                             yield Outcome(queue, message.body, cut)
+
+    def further(self) -> Iterator[bytes]:
+        with self._told():
+            # The stream has the exchange's name.
+            for queue, end in ends(self._connection, [EVENTS_EXCHANGE]).items():
+                for page in pages(self._connection, queue, None, end):
+                    yield from (message.body for message in page)
 
     def streams(self) -> Sequence[str]:
         return self._streams

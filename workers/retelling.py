@@ -146,7 +146,7 @@ def _retell_alone(
     try:
         progress("reading what was told")
         tables = ToldTables(looking)
-        tables.fill(memory.outcomes(), last_batch)
+        tables.fill(memory.outcomes(), memory.further(), last_batch)
         beyond = _leave_out(looking, tables, last_batch, skip)
         result = Retold(since, tables.told, beyond, gaps=tables.gaps)
         progress(f"{tables.told:,} outcomes were told that the ledger does not have")

@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import psycopg
 import pytest
 
 from ledger.database import connect
 from messages.commands import TopUp
-from messages.streams import outcomes_stream
+from messages.streams import EVENTS, outcomes_stream
 from tests.breaking import BROKEN, Break, crash, mend
 from tests.system.site import Site
 from tests.workers.past import PRODUCER, Past, event, past_of
@@ -158,6 +159,30 @@ def test_a_trimmed_stream_that_reaches_back_is_enough(past: Past) -> None:
     with past.site.edge() as edge:
         edge.xtrim(outcomes_stream(PRODUCER), maxlen=2, approximate=False)
     demand_as_told(past, past.retold())
+
+
+def test_a_further_event_that_says_something_else_gets_another_id(past: Past) -> None:
+    past.batch(event("phone", "ActivatePostpaid", account="a", resource="r", estimate=1, coefficient="1"))
+    past.backup()
+    past.batch(event("u1", "ReportUsage", resource="r", amount=9))
+    past.batch(top_up("m1", amount=20))
+    past.batch(event("u2", "ReportUsage", resource="r", amount=30))
+    past.tell()
+    with past.site.edge() as edge:
+        entries = edge.xrange(EVENTS)
+        told = [json.loads(fields[b"event"]) for _, fields in entries]
+        assert [one["type"] for one in told] == ["coins.CreditExhausted.v1"] * 2
+        edge.delete(EVENTS)
+        told[1]["data"]["available"] -= 1
+        for one, (_, fields) in zip(told, entries, strict=True):
+            edge.xadd(EVENTS, {**fields, b"event": orjson.dumps(one)})
+    retold = past.retold()
+    assert (retold.differences, retold.batches, retold.as_told) == ([], 3, 2)
+    with psycopg.connect(past.restored_url) as connection:
+        rows = connection.execute("SELECT events FROM outbox", binary=True).fetchall()
+    said = {json.loads(line.split(b" ", 2)[2])["id"] for (lines,) in rows for line in lines.split(b"\n")}
+    assert told[0]["id"] in said
+    assert told[1]["id"] not in said
 
 
 def test_no_batch_is_larger_than_those_of_the_workers(past: Past) -> None:
