@@ -171,6 +171,7 @@ class ToldTables:
         )
 
     def line_up(self) -> None:
+        self._connection.execute("ANALYZE came_in")
         self._connection.execute(_LINE_UP)
         self._connection.execute(_LINED_UP)
 
