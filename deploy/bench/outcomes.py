@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -17,12 +18,15 @@ from messages.streams import outcomes_binding, outcomes_queue, outcomes_stream
 PAGE = 5_000
 LOOK_SECONDS = 0.25
 KEEP = 10_000_000
+# So many from the end each is looked at.
+NEARLY = 3_000
 
 
 class Outcomes(Protocol):
-    """Positions are the edge's own; `count` is how many outcomes have been published so far."""
+    """Positions are the edge's own."""
 
-    def count(self) -> int: ...
+    def count(self, enough: int = 0) -> int:
+        """How many outcomes have been published so far; it may be fewer while more are coming, up to `enough`."""
 
     def position(self) -> str: ...
 
@@ -43,7 +47,7 @@ class RedisOutcomes:
         self._stream = outcomes_stream(producer)
         self._redis = connect(url, timeout_seconds=30.0)
 
-    def count(self) -> int:
+    def count(self, enough: int = 0) -> int:
         try:
             found: Any = self._redis.xinfo_stream(self._stream)
         except redis.ResponseError:  # there was none yet
@@ -87,14 +91,20 @@ class RabbitOutcomes:
     def __init__(self, url: str, producer: str) -> None:
         self._url = url
         self._queue = outcomes_queue(producer)
+        self._seen = 0
         self._connection = connect_rabbitmq(url, timeout_seconds=30.0, name="coins bench")
         declare_stream(self._connection, self._queue, outcomes_binding(producer), keep=KEEP)
 
-    def count(self) -> int:
-        """By the offset of the last one: the server's own count comes late."""
+    def count(self, enough: int = 0) -> int:
+        """By the offset of the last one: the server's own count comes late. While more come a look at one is enough."""
+        seen, self._seen = self._seen, next(self._offsets(1), 0)
+        if enough and seen < self._seen < enough - NEARLY:
+            time.sleep(LOOK_SECONDS)
+            return self._seen
         end = 0
-        for message in self._messages("last", LOOK_SECONDS):
-            end = max(end, message.headers["x-stream-offset"] + 1)
+        for end in self._offsets(READ_AHEAD):
+            if end >= enough > 0:
+                break
         return end
 
     def position(self) -> str:
@@ -115,12 +125,17 @@ class RabbitOutcomes:
             if message.headers["x-stream-offset"] >= int(position):  # a stream gives whole chunks
                 yield message.body
 
-    def _messages(self, offset: int | str, quiet_seconds: float) -> Iterator[Any]:
+    def _offsets(self, at_once: int) -> Iterator[int]:
+        """Behind each message of the last chunk, and of what comes then."""
+        for message in self._messages("last", LOOK_SECONDS, at_once):
+            yield message.headers["x-stream-offset"] + 1
+
+    def _messages(self, offset: int | str, quiet_seconds: float, at_once: int = READ_AHEAD) -> Iterator[Any]:
         """Those from an offset on, until none has come for so long."""
         came: list[Any] = []
         channel = self._connection.channel()
         try:
-            channel.basic_qos(0, READ_AHEAD, False)
+            channel.basic_qos(0, at_once, False)
             channel.basic_consume(self._queue, callback=came.append, arguments={"x-stream-offset": offset})
             while drain(self._connection, quiet_seconds):
                 if not came:

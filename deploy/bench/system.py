@@ -178,7 +178,7 @@ class System:
         """Wait until so many can be read, and return when that was. Raises FigureFailed when no more come."""
         seen, grew_at = -1, time.perf_counter()
         while True:
-            there, now = self.outcomes.count(), time.perf_counter()
+            there, now = self.outcomes.count(count), time.perf_counter()
             if there >= count:
                 return now
             if there != seen:
