@@ -44,7 +44,7 @@ def remembered() -> Iterator[Callable[..., RabbitMemory]]:
     made: list[RabbitMemory] = []
 
     def opened(url: str, since: datetime | None = None) -> RabbitMemory:
-        made.append(RabbitMemory(url, since, known("shop"), []))
+        made.append(RabbitMemory(url, since, known("shop"), [], -1))
         return made[-1]
 
     yield opened
