@@ -1,15 +1,12 @@
-"""py-amqp's connection, but for how bytes go in and out: many frames in a read, many messages in a write.
+"""py-amqp's connection, but for how bytes go in and out: many messages in a read, many in a write.
 
-py-amqp reads each frame in three pieces and writes each message on its own. On two cores a message that is read costs 44 µs
-so and 13 µs in this way; one that is published 35 and 14, and the server 62 and 22.
+py-amqp reads each frame in three pieces and writes each message on its own. MEASURED
 """
 
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from struct import Struct
+from collections.abc import Callable
 from typing import Any
 
 from amqp import spec
@@ -19,14 +16,13 @@ from amqp.method_framing import frame_writer
 from amqp.transport import SSLTransport, TCPTransport
 from kombu.transport import pyamqp
 
+from .amqp_messages import FRAME, FRAME_END, Envelope, next_delivery
 from .odd_frames import tolerant
 
 _READ_BYTES = 256 * 1024
 _WRITE_BYTES = 64 * 1024
 # In the middle of a record of TLS a socket that is readable may have nothing to give.
 _PATIENCE_SECONDS = 1.0
-_FRAME = Struct(">BHI")
-_FRAME_END = 0xCE
 
 
 class _Reading:
@@ -34,6 +30,7 @@ class _Reading:
 
     sock: Any
     connected: bool
+    having_timeout: Any
     _data = b""
     _at = 0
 
@@ -41,18 +38,42 @@ class _Reading:
     def has_frame(self) -> bool:
         """Whether a whole frame has been read that was not given out."""
         left = len(self._data) - self._at
-        return left > _FRAME.size and left > _FRAME.size + _FRAME.unpack_from(self._data, self._at)[2]
+        return left > FRAME.size and left > FRAME.size + FRAME.unpack_from(self._data, self._at)[2]
 
     def read_frame(self, *_: Any) -> tuple[int, int, bytes]:
         """Type, channel, payload. Raises TimeoutError, and keeps what there is of it; OSError where the server is gone."""
         while not self.has_frame:
             self._read_more()
-        kind, channel, size = _FRAME.unpack_from(self._data, self._at)
-        begin = self._at + _FRAME.size
+        kind, channel, size = FRAME.unpack_from(self._data, self._at)
+        begin = self._at + FRAME.size
         self._at = begin + size + 1
-        if self._data[begin + size] != _FRAME_END:
-            raise UnexpectedFrame(f"a frame ends with {self._data[begin + size]:#04x}, not {_FRAME_END:#04x}")
+        if self._data[begin + size] != FRAME_END:
+            raise UnexpectedFrame(f"a frame ends with {self._data[begin + size]:#04x}, not {FRAME_END:#04x}")
         return kind, channel, self._data[begin : begin + size]
+
+    def reads_more(self) -> bool:
+        """Whether something has come that was not read yet. Raises OSError where the server is gone."""
+        try:
+            with self.having_timeout(_PATIENCE_SECONDS):
+                self._read_more()
+        except TimeoutError:
+            return False
+        return True
+
+    def give_delivery(self, connection: Any) -> bool:
+        """Hand out the message that comes next, where that is all there and nothing is odd about it."""
+        found = next_delivery(self._data, self._at)
+        channel = connection.channels.get(found.channel) if found else None
+        if found is None or channel is None or channel.is_closing or channel.auto_decode:
+            return False
+        came = channel.callbacks.get(found.consumer)
+        if came is None:
+            return False
+        self._at = found.end
+        connection.bytes_recv += 1  # frames, in fact: whether the server is heard of
+        found.message.channel = channel
+        came(found.message)
+        return True
 
     def _read_more(self) -> None:
         try:
@@ -112,12 +133,15 @@ class _Held:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._bytes = bytearray()
-        self.holding = False
+
+    def hold(self, some: bytes) -> None:
+        self._bytes += some
+        if len(self._bytes) > _WRITE_BYTES:
+            self.flush()
 
     def write(self, some: Any) -> None:
         self._bytes += some
-        if not self.holding or len(self._bytes) > _WRITE_BYTES:
-            self.flush()
+        self.flush()
 
     def flush(self) -> None:
         some, self._bytes = self._bytes, bytearray()
@@ -130,15 +154,10 @@ def _holding(connection: Any, transport: Any) -> Any:
     return frame_writer(connection, connection.held)
 
 
-@contextmanager
-def held_back(connection: Any) -> Iterator[None]:
-    """What is written within may wait for more, up to `flush`, or to whatever is written outside of this."""
-    held = opened(connection).held
-    held.holding = True
-    try:
-        yield
-    finally:
-        held.holding = False
+def publish(connection: Any, envelope: Envelope, body: bytes) -> None:
+    """Write a message; it may wait for more, up to `flush`, or to whatever else is written. Raises OSError."""
+    server = opened(connection)
+    server.held.hold(envelope.around(body, server.frame_max))
 
 
 def flush(connection: Any) -> None:
@@ -188,13 +207,16 @@ def drain(connection: Any, seconds: float, enough: Callable[[], bool] = lambda: 
     came = False
     while not (came and enough()) and _readable(read_from, 0 if came else seconds):
         came = True
-        try:
-            # A frame at a time: `drain_events` would wait for more behind a heartbeat.
-            read_from.blocking_read(_PATIENCE_SECONDS)
-            while read_from.transport.has_frame and not enough():
-                read_from.on_inbound_frame(read_from.transport.read_frame())
-        except TimeoutError:  # in the middle of a frame: what there is of it is kept
+        transport = read_from.transport
+        if not transport.has_frame and not transport.reads_more():
             break
+        while True:
+            if not transport.give_delivery(read_from):
+                if not transport.has_frame:
+                    break
+                read_from.on_inbound_frame(transport.read_frame())
+            if enough():
+                break
     return came
 
 

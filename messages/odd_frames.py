@@ -45,7 +45,7 @@ def tolerant(connection: Any, dispatch: Dispatch) -> Any:
             return bool(handle(frame))
         dispatched = False
         attempts = (_as_it_is, _headers_alone, _legible_headers)
-        for attempt in attempts if payload.count(_OFFSET) < 2 else attempts[2:]:
+        for attempt in attempts[2:] if is_odd(payload) else attempts:
             try:
                 return bool(handle((kind, channel, attempt(payload))))
             except Exception:  # of what is written in there nothing is known
@@ -54,6 +54,11 @@ def tolerant(connection: Any, dispatch: Dispatch) -> Any:
         return bool(handle((kind, channel, _nothing_of(payload))))
 
     return on_frame
+
+
+def is_odd(properties: bytes) -> bool:
+    """Whether py-amqp would take what a producer has written for the server's own."""
+    return properties.count(_OFFSET) > 1
 
 
 def _as_it_is(payload: bytes) -> bytes:

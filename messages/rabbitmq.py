@@ -18,14 +18,14 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 try:
-    import amqp
     import kombu
     from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound
     from kombu.exceptions import KombuError
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("RabbitMQ needs kombu: pip install 'coinworks-client[amqp]'") from error
 
-from .amqp_wire import Transport, drain, flush, held_back, opened
+from .amqp_messages import Envelope
+from .amqp_wire import Transport, drain, flush, opened, publish
 from .errors import EdgeRefused, EdgeUnavailable, MessagesError
 from .publisher import RABBITMQ, Message
 from .streams import (
@@ -182,35 +182,37 @@ class Confirms:
         self.channel.events["basic_nack"].add(self._on_nack)
         self.channel.events["basic_return"].add(self._on_return)
         self._published = 0
-        self._waiting: dict[int, None] = {}  # in the order of their tags
+        self._settled = 0  # all up to this one are …
+        self._early: set[int] = set()  # … and of those behind it these
         self._refused = 0
         self.returned: list[str] = []
 
-    def publish(
+    def envelope(
         self,
-        body: bytes,
         exchange: str,
         key: str,
         *,
         mandatory: bool,
         headers: dict[str, Any] | None = None,
         **properties: Any,
-    ) -> None:
-        """Send it off. Raises FAILURES."""
-        made = amqp.Message(body, delivery_mode=PERSISTENT, **properties)
+    ) -> Envelope:
+        """For messages that `publish` sends there, persistent, with these properties."""
+        properties["delivery_mode"] = PERSISTENT
         if headers:
-            made.properties["application_headers"] = headers
+            properties["application_headers"] = headers
+        return Envelope(self.channel.channel_id, exchange, key, mandatory=mandatory, properties=properties)
+
+    def publish(self, envelope: Envelope, body: bytes) -> None:
+        """Send it off. Raises FAILURES."""
         self._published += 1
-        self._waiting[self._published] = None
-        with held_back(self._connection):
-            self.channel.basic_publish(made, exchange, key, mandatory=mandatory)
+        publish(self._connection, envelope, body)
 
     def wait(self, seconds: float) -> None:
         """Until everything is confirmed. Raises TimeoutError when nothing was for so long, and FAILURES."""
         flush(self._connection)
-        while self._waiting:
-            before, deadline = len(self._waiting), time.monotonic() + seconds
-            while len(self._waiting) == before:
+        while before := self._waiting():
+            deadline = time.monotonic() + seconds
+            while self._waiting() == before:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise TimeoutError(f"{before:,} messages were not confirmed within {seconds:g} s")
@@ -220,19 +222,23 @@ class Confirms:
         if refused:
             raise AMQPError(f"the server could not take {refused:,} messages")
 
+    def _waiting(self) -> int:
+        return self._published - self._settled - len(self._early)
+
     def _on_ack(self, tag: int, multiple: bool) -> None:
-        if not multiple:
-            self._waiting.pop(tag, None)
-            return
-        for one in list(self._waiting):
-            if one > tag:
-                break
-            del self._waiting[one]
+        if multiple:
+            self._settled = max(self._settled, tag)
+            self._early = {one for one in self._early if one > tag}
+        elif tag > self._settled:
+            self._early.add(tag)
+        while self._settled + 1 in self._early:
+            self._settled += 1
+            self._early.remove(self._settled)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
-        before = len(self._waiting)
+        before = self._waiting()
         self._on_ack(tag, multiple)
-        self._refused += before - len(self._waiting)
+        self._refused += before - self._waiting()
 
     def _on_return(self, _error: Any, _exchange: str, key: str, _message: Any) -> None:
         self.returned.append(key)
@@ -257,17 +263,22 @@ class RabbitEdge:
     def publish(self, messages: Sequence[Message]) -> None:
         try:
             confirms = self._opened()
+            envelopes: dict[tuple[int, str | None, str], Envelope] = {}
             now = int(time.time())
             for message in messages:
-                confirms.publish(
-                    message.body,
-                    COMMANDS_EXCHANGE,
-                    routing_key(message.partition, self._producer),
-                    mandatory=True,
-                    headers={"signature": message.signature} if message.signature is not None else None,
-                    content_type=BATCH if message.body[:1] == b"[" else EVENT,
-                    timestamp=now,
-                )
+                kind = BATCH if message.body[:1] == b"[" else EVENT
+                into = message.partition, message.signature, kind
+                envelope = envelopes.get(into)
+                if envelope is None:
+                    envelope = envelopes[into] = confirms.envelope(
+                        COMMANDS_EXCHANGE,
+                        routing_key(message.partition, self._producer),
+                        mandatory=True,
+                        headers={"signature": message.signature} if message.signature is not None else None,
+                        content_type=kind,
+                        timestamp=now,
+                    )
+                confirms.publish(envelope, message.body)
             confirms.wait(self._timeout_seconds)
         except FAILURES as error:
             self.close()

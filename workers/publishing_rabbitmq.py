@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from amqp.exceptions import AccessRefused, ResourceLocked
 
+from messages.amqp_messages import Envelope
 from messages.amqp_wire import drain
 from messages.rabbitmq import EVENT, Confirms, close, common_channel, connect, declare_stream
 from messages.streams import EVENTS_EXCHANGE, outcomes_binding, outcomes_queue
@@ -85,25 +86,28 @@ class RabbitEvents:
 
     def _send(self, confirms: Confirms, rows: list[Any], only: Collection[str] = ()) -> int:
         """Publish them, or those for some streams, and wait until they are confirmed. How many."""
+        envelopes: dict[tuple[bytes, bytes], Envelope | None] = {}
         sent = 0
         for _, lines in rows:
             for line in lines.split(b"\n"):
                 route, type_, event = line.split(b" ", 2)
-                key = route.decode()
-                stream, binding = _stream_of(key)
-                if only and stream not in only:
-                    continue
-                confirms.publish(
-                    event,
-                    EVENTS_EXCHANGE,
-                    key,
-                    mandatory=self._has_stream(stream, binding),
-                    content_type=EVENT,
-                    type=type_.decode(),
-                )
-                sent += 1
+                into = route, type_
+                if into not in envelopes:
+                    envelopes[into] = self._envelope(confirms, route.decode(), type_.decode(), only)
+                envelope = envelopes[into]
+                if envelope is not None:
+                    confirms.publish(envelope, event)
+                    sent += 1
         confirms.wait(CONFIRM_SECONDS)
         return sent
+
+    def _envelope(self, confirms: Confirms, key: str, type_: str, only: Collection[str]) -> Envelope | None:
+        """For events with a routing key; None where their stream is not one of those that are asked for."""
+        stream, binding = _stream_of(key)
+        if only and stream not in only:
+            return None
+        heard = self._has_stream(stream, binding)
+        return confirms.envelope(EVENTS_EXCHANGE, key, mandatory=heard, content_type=EVENT, type=type_)
 
     def _has_stream(self, stream: str, binding: str) -> bool:
         """Whether somebody can read it there; with a producer's first outcome its stream is declared."""

@@ -11,7 +11,7 @@ import redis
 from deploy.bench.errors import FigureFailed
 from messages.amqp_wire import drain
 from messages.publisher import connect
-from messages.rabbitmq import READ_AHEAD, close, declare_stream
+from messages.rabbitmq import READ_AHEAD, close, consuming_channel, declare_stream
 from messages.rabbitmq import connect as connect_rabbitmq
 from messages.streams import outcomes_binding, outcomes_queue, outcomes_stream
 
@@ -133,7 +133,7 @@ class RabbitOutcomes:
     def _messages(self, offset: int | str, quiet_seconds: float, at_once: int = READ_AHEAD) -> Iterator[Any]:
         """Those from an offset on, until none has come for so long."""
         came: list[Any] = []
-        channel = self._connection.channel()
+        channel = consuming_channel(self._connection)
         try:
             channel.basic_qos(0, at_once, False)
             channel.basic_consume(self._queue, callback=came.append, arguments={"x-stream-offset": offset})

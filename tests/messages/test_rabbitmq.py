@@ -86,15 +86,16 @@ def test_where_no_queue_takes_it_the_publisher_says_what_to_do() -> None:
 
 
 def test_what_the_server_does_not_take_is_not_confirmed(url: str, connection: Any) -> None:
-    full = {"x-max-length": 1, "x-overflow": "reject-publish"}
-    connection.default_channel.queue_declare("full", exclusive=True, arguments=full)
+    one = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    connection.default_channel.queue_declare("full", exclusive=True, arguments=one)
     confirms = Confirms(connection)
+    full = confirms.envelope("", "full", mandatory=True)
     for _ in range(4):
-        confirms.publish(b"{}", "", "full", mandatory=True)
+        confirms.publish(full, b"{}")
     with pytest.raises(AMQPError, match="could not take 3 messages"):
         confirms.wait(5)
     waiting(connection, "full")
-    confirms.publish(b"{}", "", "full", mandatory=True)
+    confirms.publish(full, b"{}")
     confirms.wait(5)
 
 
@@ -153,14 +154,10 @@ def test_a_server_that_says_nothing_is_given_up_on_in_time(url: str) -> None:
 
 def tell(connection: Any, *bodies: bytes, producer: str = "cli") -> None:
     confirms = Confirms(connection)
+    key = f"outcome.{producer}.applied.TopUp"
+    envelope = confirms.envelope(EVENTS_EXCHANGE, key, mandatory=True, content_encoding="utf-8")
     for body in bodies:
-        confirms.publish(
-            body,
-            EVENTS_EXCHANGE,
-            f"outcome.{producer}.applied.TopUp",
-            mandatory=True,
-            content_encoding="utf-8",
-        )
+        confirms.publish(envelope, body)
     confirms.wait(5)
     confirms.channel.close()
 

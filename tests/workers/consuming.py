@@ -28,8 +28,9 @@ class Host:
         declare(self.connection, made)
 
     def publish(self, key: str, *bodies: bytes, **properties: Any) -> None:
+        envelope = self._confirms.envelope(COMMANDS_EXCHANGE, key, mandatory=True, **properties)
         for body in bodies:
-            self._confirms.publish(body, COMMANDS_EXCHANGE, key, mandatory=True, **properties)
+            self._confirms.publish(envelope, body)
         self._confirms.wait(10)
 
     def number(self, producer: str, how_many: int) -> None:
