@@ -34,6 +34,11 @@ class Ahead:
         return bool(self._deliveries)
 
     @property
+    def is_full(self) -> bool:
+        """Whether there is enough for a batch."""
+        return len(self._deliveries) >= MAX_DELIVERIES
+
+    @property
     def somebody_waits(self) -> bool:
         """Whether there is more than the scheduler's; if not, it is worth looking who has come meanwhile."""
         return any(one.producer != SCHEDULER for one in self._deliveries)

@@ -144,8 +144,8 @@ class PartitionConsumer(Consumer):
             return None
         if not self._ahead:
             self._fill(BLOCK_MILLISECONDS)
-        elif not self._ahead.somebody_waits:
-            self._fill(None)
+        elif not (self._ahead.is_full and self._ahead.somebody_waits):
+            self._fill(None)  # what has come during the last batch
         self._reader.tidy(idle=not self._ahead)
         return self._send() if self._ahead else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ledger.batch import Delivery
@@ -14,12 +15,14 @@ from workers.streams import LONGEST_KEPT_BYTES, LONGEST_SIGNATURE, cut
 def delivery_of(queue: str, message: Any, producers: Producers | None) -> Delivery:
     """A message as it came in: by whose routing key, with its signature."""
     body: bytes = message.body or b""  # an empty one is no bytes to py-amqp
-    known = read_routing_key(message.delivery_info["routing_key"])
-    signature = _bytes((message.headers or {}).get("signature"))
+    information = message.delivery_info
+    stream, producer = _sent_by(information["routing_key"])
+    headers = message.headers
+    signature = _bytes(headers.get("signature")) if headers else None
     made = Delivery(
-        commands_stream(*known) if known is not None else queue,
-        str(message.delivery_info["delivery_tag"]),
-        known[1] if known is not None else None,
+        stream if stream is not None else queue,
+        str(information["delivery_tag"]),
+        producer,
         body,
         signature=signature[:LONGEST_SIGNATURE] if signature is not None else None,
         producers=producers,
@@ -31,6 +34,13 @@ def delivery_of(queue: str, message: Any, producers: Producers | None) -> Delive
     return made
 
 
+@lru_cache(1_024)
+def _sent_by(key: str) -> tuple[str | None, str | None]:
+    """The stream that a message with this routing key would have come by elsewhere, and the producer; None: nobody's."""
+    known = read_routing_key(key)
+    return (commands_stream(*known), known[1]) if known is not None else (None, None)
+
+
 def _bytes(header: Any) -> bytes | None:
     """A text is one to some clients and bytes to others."""
     if isinstance(header, str):
@@ -40,8 +50,8 @@ def _bytes(header: Any) -> bytes | None:
 
 def arrived_at(message: Any) -> float | None:
     """As the server notes it where it is set up to, else as the producer has: in whole seconds, so at the latest."""
-    noted = (message.headers or {}).get("timestamp_in_ms")
-    sent = message.properties.get("timestamp")
+    headers, sent = message.headers, message.properties.get("timestamp")
+    noted = headers.get("timestamp_in_ms") if headers else None
     if isinstance(noted, int):
         return moment(noted / 1000)
     return moment(sent + 1) if isinstance(sent, int) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -20,6 +21,8 @@ LOOK_SECONDS = 0.25
 KEEP = 10_000_000
 # So many from the end each is looked at.
 NEARLY = 3_000
+# RabbitMQ writes no more messages of a stream at once, and finds them by the first.
+CHUNK = 8_192
 
 
 class Outcomes(Protocol):
@@ -102,7 +105,7 @@ class RabbitOutcomes:
             time.sleep(LOOK_SECONDS)
             return self._seen
         end = 0
-        for end in self._offsets(READ_AHEAD):
+        for end in itertools.islice(self._offsets(READ_AHEAD), CHUNK if enough else None):
             if end >= enough > 0:
                 break
         return end
