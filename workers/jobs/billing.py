@@ -92,7 +92,7 @@ class _Cycle:
         """With what was left without an outcome when a run before this one ended."""
         self._flight.follow(attempts.open_ones(self._run.connection))
         self._flight.publish_again(attempts.to_publish_again(self._run.connection))
-        self._await_all(silent_seconds=LEFT_OVER_SECONDS)
+        self._await_all(LEFT_OVER_SECONDS)
 
     def _pass(self) -> bool:
         """Whether anything was due that could be done: then there may be more."""
@@ -106,7 +106,7 @@ class _Cycle:
             self._publish(but=AHEAD)
         self._publish(but=0)
         # What has just been charged may have another cycle due.
-        self._await_all()
+        self._await_all(SILENT_SECONDS)
         return any_due
 
     def _may_yet_be_paid(self, one: Due) -> bool:
@@ -130,7 +130,7 @@ class _Cycle:
             if chosen := self._chosen():
                 self._flight.publish(self._run.transact(partial(self._attempt, charged=chosen)))
             else:
-                self._settle_or_listen()
+                self._settle_or_listen(SILENT_SECONDS)
 
     def _chosen(self) -> list[Due]:
         """Of each partition what there is room for, if it is not too little to be worth a transaction."""
@@ -161,7 +161,7 @@ class _Cycle:
             self._run.item(changed.subscription, reason=changed.refused_for, detail=changed.status)
         return len(kept)
 
-    def _await_all(self, *, silent_seconds: float = SILENT_SECONDS) -> None:
+    def _await_all(self, silent_seconds: float) -> None:
         self._flight.arrived()
         while self._is_waiting() or self._decided:
             self._settle_or_listen(silent_seconds)
@@ -170,7 +170,7 @@ class _Cycle:
         """Whether there is an outcome to wait for."""
         return bool(self._flight.waiting().keys() - self._silent)
 
-    def _settle_or_listen(self, silent_seconds: float = SILENT_SECONDS) -> None:
+    def _settle_or_listen(self, silent_seconds: float) -> None:
         """Write down what has been decided; but first publish what it made room for, so that nobody waits for work."""
         decided, self._decided = self._decided, []
         if decided:

@@ -321,7 +321,7 @@ def test_a_partition_that_nobody_reads_holds_up_no_other(
     acme: BillingDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given two partitions, of which one is read, and more due on the other than may wait at a time
-    monkeypatch.setattr(billing, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(billing, "SILENT_SECONDS", 3.0)
     monkeypatch.setattr(billing, "LEFT_OVER_SECONDS", 0.2)
     acme.settings = acme.settings.model_copy(update={"partitions": 2})
     read, unread = account_in(0), account_in(1)
@@ -346,6 +346,7 @@ def test_a_partition_that_nobody_reads_holds_up_no_other(
     assert undecided(acme) == waiting
     # When somebody reads it again, however slowly, everything there is charged, too
     monkeypatch.setattr(billing, "SILENT_SECONDS", 60.0)
+    monkeypatch.setattr(billing, "LEFT_OVER_SECONDS", 60.0)
     acme.edge.stream = commands_stream(1, SCHEDULER)
     acme.bill()
     acme.bill()
