@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# A worker a core, each with servers of its own; the tests of a file stay together, and share what they set up. In the order of
+# As many workers as tests/conftest.py says; the tests of a file stay together, and share what they set up. In the order of
 # their names, so that the long ones, in chaos/, are not the last: by default files with few tests would be.
-TESTS := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+TESTS := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 FAULTS := $(or $(COINS_CHAOS_FAULTS),200)
 

@@ -51,6 +51,11 @@ structlog.configure(
 )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, four at most: each has servers of its own, and often waits for them."""
+    return min((os.cpu_count() or 1) + 1, 4)
+
+
 @pytest.fixture(autouse=True)
 def logs_go_where_they_went() -> Iterator[None]:
     """A verb that is called within a test sends logs to a stream that is closed when it has ended."""
