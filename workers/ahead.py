@@ -28,6 +28,7 @@ class Ahead:
 
     def __init__(self) -> None:
         self._deliveries: deque[Delivery] = deque()
+        self._commands = self._bytes = 0
         self._others_at = -BUSY_SECONDS
 
     def __bool__(self) -> bool:
@@ -35,8 +36,12 @@ class Ahead:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is enough for a batch."""
-        return len(self._deliveries) >= MAX_DELIVERIES
+        """Whether there is enough for a batch: more would wait for another."""
+        return (
+            len(self._deliveries) >= MAX_DELIVERIES
+            or self._commands >= MAX_COMMANDS
+            or self._bytes >= MAX_BYTES
+        )
 
     @property
     def somebody_waits(self) -> bool:
@@ -44,15 +49,19 @@ class Ahead:
         return any(one.producer != SCHEDULER for one in self._deliveries)
 
     def extend(self, deliveries: Iterable[Delivery]) -> None:
-        self._deliveries.extend(deliveries)
+        for one in deliveries:
+            self._deliveries.append(one)
+            self._count(one, 1)
 
     def judge_anew(self, producers: Producers) -> None:
         """Other producers may send from now on."""
         for one in self._deliveries:
             one.judge_anew(producers)
+        self._count_anew()
 
     def clear(self) -> None:
         self._deliveries.clear()
+        self._count_anew()
 
     def portion(self) -> list[Delivery]:
         """The next batch: up to 500 deliveries, 1,000 commands or 4 MiB, and at least one delivery.
@@ -69,7 +78,7 @@ class Ahead:
         commands = size = background = 0
         while self._deliveries and len(taken) < MAX_DELIVERIES:
             one = self._deliveries.popleft()
-            weight = sum(map(_weight, one.decoded()))
+            weight = _weight_of(one)
             ours = one.producer == SCHEDULER
             if one.stream in passed_over or (ours and background and background + weight > room):
                 passed_over.add(one.stream)
@@ -83,7 +92,22 @@ class Ahead:
             taken.append(one)
         left.extend(self._deliveries)
         self._deliveries = left
+        for one in taken:
+            self._count(one, -1)
         return taken
+
+    def _count_anew(self) -> None:
+        self._commands = self._bytes = 0
+        for one in self._deliveries:
+            self._count(one, 1)
+
+    def _count(self, one: Delivery, sign: int) -> None:
+        self._commands += sign * _weight_of(one)
+        self._bytes += sign * len(one.body)
+
+
+def _weight_of(one: Delivery) -> int:
+    return sum(map(_weight, one.decoded()))
 
 
 def _weight(part: Part) -> int:

@@ -1,8 +1,8 @@
 """The consumer of a partition: it hands dramatiq one message for everything it has drained.
 
-One batch is in flight at a time; meanwhile the next one is read and decoded. Only the `committed` mark that the actor sets
-makes a batch done. Without it, whatever dramatiq says, everything read is forgotten and read again from the position that
-the ledger has.
+One batch is in flight at a time; meanwhile, and just before the next is sent, what has come for that is read and decoded.
+Only the `committed` mark that the actor sets makes a batch done. Without it, whatever dramatiq says, everything read is
+forgotten and read again from the position that the ledger has.
 """
 
 from __future__ import annotations

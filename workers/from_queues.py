@@ -36,7 +36,7 @@ def delivery_of(queue: str, message: Any, producers: Producers | None) -> Delive
 
 @lru_cache(1_024)
 def _sent_by(key: str) -> tuple[str | None, str | None]:
-    """The stream that a message with this routing key would have come by elsewhere, and the producer; None: nobody's."""
+    """The stream that it would have come by on Redis, and the producer; None where it is no such routing key."""
     known = read_routing_key(key)
     return (commands_stream(*known), known[1]) if known is not None else (None, None)
 

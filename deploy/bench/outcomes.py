@@ -21,7 +21,7 @@ LOOK_SECONDS = 0.25
 KEEP = 10_000_000
 # So many from the end each is looked at.
 NEARLY = 3_000
-# RabbitMQ writes no more messages of a stream at once, and finds them by the first.
+# RabbitMQ writes no more messages of a stream at once (gen_batch_server's `max_batch_size`), and finds them by the first.
 CHUNK = 8_192
 
 

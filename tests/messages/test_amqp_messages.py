@@ -53,11 +53,17 @@ def written(method: tuple[int, int], arguments: bytes, message: amqp.Message, ch
 
 
 def delivered(
-    body: bytes, key: str = "shop.0", *, tag: int = 7, again: bool = False, **properties: Any
+    body: bytes,
+    key: str = "shop.0",
+    *,
+    channel: int = 3,
+    tag: int = 7,
+    again: bool = False,
+    **properties: Any,
 ) -> bytes:
     """What a server sends."""
     arguments = dumps("sLbss", ("consumer", tag, again, "coins.commands", key))
-    return written(spec.Basic.Deliver, arguments, amqp.Message(body, **properties))
+    return written(spec.Basic.Deliver, arguments, amqp.Message(body, **properties), channel)
 
 
 def read_by_frames(data: bytes) -> tuple[list[Any], amqp.Message]:
@@ -82,9 +88,7 @@ def test_a_message_is_written_as_by_py_amqp(properties: dict[str, Any], body: by
     envelope = Envelope(3, "coins.events", "outcome.shop.x", mandatory=mandatory, properties=properties)
     arguments = dumps("Bssbb", (0, "coins.events", "outcome.shop.x", mandatory, False))
     frames = written(spec.Basic.Publish, arguments, amqp.Message(body, **properties))
-    ours = envelope.around(body, FRAME_MAX)
-    # py-amqp writes an empty body as a frame with nothing in it, which no server needs.
-    assert ours == (frames if body else frames[: len(ours)])
+    assert envelope.around(body, FRAME_MAX) == frames
 
 
 @pytest.mark.parametrize("properties", PROPERTIES.values(), ids=PROPERTIES)

@@ -8,9 +8,10 @@ import orjson
 import pytest
 
 from ledger.batch import Delivery
+from ledger.trust import Producer, Producers
 from messages.streams import SCHEDULER
 from workers.ahead import FEW, MANY, MAX_COMMANDS, Ahead
-from workers.streams import MAX_DELIVERIES
+from workers.streams import MAX_BYTES, MAX_DELIVERIES
 
 Read = Callable[..., list[Delivery]]
 
@@ -89,6 +90,36 @@ def test_a_message_larger_than_its_room_is_a_batch_of_its_own(ahead: Ahead) -> N
 def test_no_more_commands_than_a_batch_may_have_unless_one_message_has_them(ahead: Ahead) -> None:
     ahead.extend(messages("shop", 3, commands=400))
     assert [places(ahead.portion(), "shop") for _ in range(2)] == [[1, 2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("number", "commands", "padding"),
+    [(MAX_DELIVERIES, 1, 0), (10, MAX_COMMANDS // 10, 0), (8, 1, MAX_BYTES // 8)],
+    ids=["messages", "commands", "bytes"],
+)
+def test_there_is_enough_when_a_batch_would_be_full(
+    ahead: Ahead, number: int, commands: int, padding: int
+) -> None:
+    read = messages("shop", number, commands=commands)
+    for one in read:
+        one.body += b" " * padding
+    ahead.extend(read[:-1])
+    assert not ahead.is_full
+    ahead.extend(read[-1:])
+    assert ahead.is_full
+    ahead.portion()
+    assert not ahead.is_full
+
+
+def test_who_may_not_send_any_more_leaves_room(ahead: Ahead) -> None:
+    read = messages("shop", 2, commands=MAX_COMMANDS // 2)
+    for one in read:
+        one.producers = Producers({"shop": Producer("shop", ())})
+        one.verified = True
+    ahead.extend(read)
+    assert ahead.is_full
+    ahead.judge_anew(Producers({}))
+    assert not ahead.is_full
 
 
 def test_what_is_forgotten_is_gone(ahead: Ahead) -> None:
