@@ -156,8 +156,9 @@ def test_a_producer_sends_commands_by_its_own_keys_and_reads_its_own_outcomes(pl
         publisher.send_raw([Message(b"{}", partition) for partition in range(PARTITIONS)])
     system = connect(place.url_of("coins"))
     confirms = Confirms(system)
-    confirms.publish(b"done", EVENTS_EXCHANGE, f"outcome.{SHOP}.applied.TopUp", mandatory=True)
-    confirms.publish(b"not for you", EVENTS_EXCHANGE, f"outcome.{BANK}.applied.TopUp", mandatory=True)
+    for producer, told in ((SHOP, b"done"), (BANK, b"not for you")):
+        key = f"outcome.{producer}.applied.TopUp"
+        confirms.publish(confirms.envelope(EVENTS_EXCHANGE, key, mandatory=True), told)
     confirms.wait(5)
     assert list(reader.read(within_seconds=0.5)) == [b"done"]
     reader.close()
@@ -169,7 +170,7 @@ def test_a_producer_sends_commands_by_its_own_keys_and_reads_its_own_outcomes(pl
 def publishes(exchange: str, key: str, **headers: Any) -> Callable[[Any], None]:
     def act(connection: Any) -> None:
         confirms = Confirms(connection)
-        confirms.publish(b"{}", exchange, key, mandatory=True, headers=headers)
+        confirms.publish(confirms.envelope(exchange, key, mandatory=True, headers=headers), b"{}")
         confirms.wait(5)
 
     return act

@@ -130,7 +130,7 @@ def test_of_rabbitmq_it_is_told_how_much_no_worker_was_given(site: Site) -> None
         declare_queue(connection, Queue(queue, commands_arguments(version_of(connection))))
         confirms = Confirms(connection)
         for _ in range(2):
-            confirms.publish(b"x", "", queue, mandatory=True)
+            confirms.publish(confirms.envelope("", queue, mandatory=True), b"x")
         confirms.wait(10)
         close(connection)
         for name in (queue, "coins.commands.0.removed", "coins:commands:0"):
