@@ -1,4 +1,4 @@
-"""The command line as a process: how it is run, and what it answered."""
+"""The command line as a process: how it is run (`tests/forking.py`), and what it answered."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.forking import forking
+
 COMMAND = (sys.executable, "-m", "console.cli.main")
 ROOT = Path(__file__).parents[2]
 
@@ -17,18 +19,18 @@ Coins = Callable[..., Done]
 
 
 def coins_with(environment: Mapping[str, str]) -> Coins:
-    """Runs `coins` with those settings; a call may add some, or go without some."""
+    """Runs `coins` with those settings; a call may add some, or go without some.
 
-    def run(*arguments: str, without: Sequence[str] = (), **settings: str) -> Done:
-        given = {name: value for name, value in environment.items() if name not in without}
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            env={**given, **settings},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=ROOT,
-        )
+    anew: it is started as users start it, and inherits the limits of this process.
+    """
+
+    def run(*arguments: str, without: Sequence[str] = (), anew: bool = False, **settings: str) -> Done:
+        given = {name: value for name, value in environment.items() if name not in without} | settings
+        if anew:
+            command = [*COMMAND, *arguments]
+            return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, cwd=ROOT)
+        done = forking().run(arguments, environment=given, directory=ROOT, timeout_seconds=60)
+        return Done(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
 

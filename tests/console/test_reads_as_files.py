@@ -102,7 +102,7 @@ def test_what_finds_no_room_on_its_way_to_stdout_says_where_it_wanted_some(coins
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
     try:
-        done = coins("allocations", "--csv", "-")
+        done = coins("allocations", "--csv", "-", anew=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (done.returncode, done.stdout) == (1, "")

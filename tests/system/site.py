@@ -21,6 +21,7 @@ import redis
 from deploy.embedded import EmbeddedServers, servers
 from ledger.migrate import migrate
 from messages.publisher import connect
+from tests.forking import forking
 
 COINS = (sys.executable, "-P", "-m", "console.cli.main")
 WORKER, RELAY, SCHEDULER = ("worker", "commands"), ("relay",), ("scheduler",)
@@ -134,14 +135,12 @@ class Site:
         self, *arguments: str, given: str | bytes = b"", timeout_seconds: float = 60.0, **settings: object
     ) -> subprocess.CompletedProcess[str]:
         """One call of the command line."""
-        done = subprocess.run(
-            [*COINS, *arguments],
-            env=self.environment(**settings),
-            input=given.encode() if isinstance(given, str) else given,
-            capture_output=True,
-            timeout=timeout_seconds,
-            cwd=self.directory,
-            check=False,
+        done = forking().run(
+            arguments,
+            environment=self.environment(**settings),
+            directory=self.directory,
+            given=given.encode() if isinstance(given, str) else given,
+            timeout_seconds=timeout_seconds,
         )
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()

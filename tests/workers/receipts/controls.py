@@ -7,7 +7,7 @@ from io import BytesIO
 
 from pypdf import PdfReader
 
-from workers.receipts import Receipt
+from workers.receipts.receipt import Receipt
 
 RECHARGE = Receipt(
     number="acme-2026-000001",

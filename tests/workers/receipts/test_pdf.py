@@ -16,8 +16,9 @@ import pytest
 from pypdf import PdfReader
 
 from tests.workers.receipts.controls import ORDER, RECHARGE, pages_of, text_of
-from workers.receipts import Receipt, render
 from workers.receipts.layout import PAGE_HEIGHT, PAGE_WIDTH, laid_out
+from workers.receipts.pdf import render
+from workers.receipts.receipt import Receipt
 
 ROOT = Path(__file__).parents[3]
 MM = 72 / 25.4
@@ -86,7 +87,7 @@ def test_it_is_a_page_of_a4_that_says_what_it_is() -> None:
 def test_equal_receipts_are_equal_bytes_in_every_process() -> None:
     code = (
         "from hashlib import sha256; from tests.workers.receipts.controls import RECHARGE; "
-        "from workers.receipts import render; print(sha256(render(RECHARGE)).hexdigest())"
+        "from workers.receipts.pdf import render; print(sha256(render(RECHARGE)).hexdigest())"
     )
     here = sha256(render(replace(RECHARGE))).hexdigest()
     for seed, zone in (("1", "America/New_York"), ("2", "Asia/Tokyo")):

@@ -1,0 +1,200 @@
+"""The command line for tests that call it a thousand times: each call is a process forked from one that has loaded it.
+
+Starting an interpreter and loading takes ten times as long as what most verbs do. A forked process has its own settings,
+directory, input and output, and ends with its own exit code; what is killed, or runs on, is started as users start it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import io
+import json
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+ROOT = Path(__file__).parents[1]
+# What most verbs load when they run; nothing of it looks at settings before that.
+LOADED = (
+    "console.cli.main",
+    "ledger.queries.balance",
+    "ledger.queries.reading",
+    "ledger.schema",
+    "messages.codec",
+    "messages.outcomes",
+    "messages.publisher",
+)
+MOST_BYTES = 4_000_000
+
+Done = subprocess.CompletedProcess[bytes]
+
+
+class ForkingServer:
+    """The process that has loaded everything; it ends with whoever has started it."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="coins-fork-")
+        self._address = f"{self._directory.name}/s"
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(self._address)
+        listening.listen(64)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COINS_")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tests.forking", str(listening.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[listening.fileno()],
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            cwd=ROOT,
+        )
+        listening.close()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._directory.cleanup()
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        given: bytes = b"",
+        timeout_seconds: float,
+    ) -> Done:
+        """One call of `coins`. Raises subprocess.TimeoutExpired; then it has been killed."""
+        called = ["coins", *arguments]
+        with (
+            tempfile.TemporaryFile() as stdin,
+            tempfile.TemporaryFile() as stdout,
+            tempfile.TemporaryFile() as stderr,
+            socket.socket(socket.AF_UNIX) as asked,
+        ):
+            stdin.write(given)
+            stdin.seek(0)
+            asked.connect(self._address)
+            request = json.dumps([called, dict(environment), str(directory)]).encode()
+            assert len(request) <= MOST_BYTES
+            files = [one.fileno() for one in (stdin, stdout, stderr)]
+            socket.send_fds(asked, [len(request).to_bytes(4)], files)
+            asked.sendall(request)
+            pid = int.from_bytes(_exactly(asked, 4))
+            if not select.select([asked], [], [], timeout_seconds)[0]:
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(called, timeout_seconds, _all_of(stdout), _all_of(stderr))
+            code = int.from_bytes(_exactly(asked, 4), signed=True)
+            return subprocess.CompletedProcess(called, code, _all_of(stdout), _all_of(stderr))
+
+
+@cache
+def forking() -> ForkingServer:
+    """The one of this process."""
+    made = ForkingServer()
+    atexit.register(made.close)
+    return made
+
+
+def _all_of(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    some = b""
+    while len(some) < size:
+        more = connection.recv(size - len(some))
+        assert more, "the forking process is gone"
+        some += more
+    return some
+
+
+# In the process that has loaded everything
+
+
+def serve(listening: socket.socket) -> None:
+    """Fork for each connection, until standard input ends."""
+    for name in LOADED:
+        importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answer
+    while True:
+        ready, _, _ = select.select([listening, sys.stdin], [], [])
+        if sys.stdin in ready:
+            return
+        connection, _ = listening.accept()
+        if os.fork() == 0:
+            listening.close()
+            _answer(connection)
+        connection.close()
+
+
+def _answer(connection: socket.socket) -> NoReturn:
+    """Run what is asked for, and say how it has ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    size, files, _, _ = socket.recv_fds(connection, 4, 3)
+    arguments, environment, directory = json.loads(_exactly(connection, int.from_bytes(size)))
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        _become(arguments, environment, directory, files)
+    connection.sendall(pid.to_bytes(4))
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(BrokenPipeError):  # nobody has waited for it
+        connection.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, signed=True))
+    os._exit(0)
+
+
+def _become(arguments: list[str], environment: dict[str, str], directory: str, files: list[int]) -> NoReturn:
+    """The verb, as in a process that was started for it."""
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    random.seed()
+    sys.argv[:] = arguments
+    sys.stdin, sys.stdout = _text(0, "r"), _text(1, "w")
+    sys.stderr = _text(2, "w", errors="backslashreplace", line_buffering=True)
+    os._exit(_run())
+
+
+def _run() -> int:
+    from console.cli.main import main
+
+    code: Any = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+        if isinstance(code, str):
+            sys.stderr.write(f"{code}\n")
+            code = 1
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+        code = 1
+    with contextlib.suppress(ValueError):  # closed
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return int(code or 0)
+
+
+def _text(number: int, mode: str, **options: Any) -> io.TextIOWrapper:
+    return io.TextIOWrapper(open(number, f"{mode}b", closefd=False), encoding="utf-8", **options)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
