@@ -5,6 +5,7 @@ An epoch that was superseded can commit nothing: every transaction of a partitio
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,9 @@ WHERE l.locktype = 'advisory' AND l.classid = {LOCK_CLASS} AND l.objid = %(parti
   AND s.state_change < clock_timestamp() - interval '{FROZEN_AFTER_SECONDS} seconds'
   AND p.lease_until < clock_timestamp() - interval '{FROZEN_AFTER_SECONDS} seconds'"""
 
+# Of two partitions that a process takes at once, neither would count the other as its share.
+_taking = threading.Lock()
+
 
 @dataclass(frozen=True, slots=True)
 class PartitionLease:
@@ -89,7 +93,8 @@ class PartitionLease:
     def take(self) -> int | None:
         """The epoch, or None while somebody else owns the partition or we have our share already."""
         try:
-            row = self.connection.execute(_TAKE, self._values(0)).fetchone()
+            with _taking:
+                row = self.connection.execute(_TAKE, self._values(0)).fetchone()
         except psycopg.errors.LockNotAvailable:
             self.connection.execute(_END_FROZEN, self._values(0))
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -54,6 +55,29 @@ def test_two_workers_take_at_most_their_share_rounded_up(connection: psycopg.Con
     alive(connection, "a", "b")
     assert taken(connection, "a") == [0, 1]
     assert taken(connection, "b") == [2]
+
+
+def test_a_worker_that_takes_two_at_once_has_no_more_than_its_share(
+    site: Site, connection: psycopg.Connection
+) -> None:
+    # Given a partition whose row is held a moment, so that it is still being taken when another one is
+    alive(connection, "a", "b", "c")
+    for partition in range(PARTITIONS):
+        claim(connection, "a", partition).create()
+    with (
+        connect(site.database_url, name="first", options="-c lock_timeout=5s") as first,
+        connect(site.database_url, name="second") as second,
+        psycopg.connect(site.database_url) as holding,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        holding.execute("SELECT FROM partition WHERE id = 0 FOR UPDATE")
+        one = threads.submit(claim(first, "a", 0).take)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%%first' AND wait_event_type = 'Lock'"
+        until(lambda: site.value(waits), 5)
+        other = threads.submit(claim(second, "a", 1).take)
+        time.sleep(0.2)
+        holding.rollback()
+        assert [one.result(5), other.result(5)] == [1, None]
 
 
 def test_more_workers_than_partitions_leave_stand_bys(connection: psycopg.Connection) -> None:
