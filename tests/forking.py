@@ -37,7 +37,6 @@ LOADED = (
     "messages.outcomes",
     "messages.publisher",
 )
-MOST_BYTES = 4_000_000
 
 Done = subprocess.CompletedProcess[bytes]
 
@@ -46,26 +45,20 @@ class ForkingServer:
     """The process that has loaded everything; it ends with whoever has started it."""
 
     def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="coins-fork-")
-        self._address = f"{self._directory.name}/s"
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(self._address)
-        listening.listen(64)
+        self._calls, theirs = socket.socketpair()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COINS_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.forking", str(listening.fileno())],
-            stdin=subprocess.PIPE,
-            pass_fds=[listening.fileno()],
+            [sys.executable, "-P", "-m", "tests.forking", str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
             env={**environment, "PYTHONPATH": str(ROOT)},
             cwd=ROOT,
         )
-        listening.close()
+        theirs.close()
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._calls.close()
         self._process.wait(10)
-        self._directory.cleanup()
 
     def run(
         self,
@@ -78,17 +71,18 @@ class ForkingServer:
     ) -> Done:
         """One call of `coins`. Raises subprocess.TimeoutExpired; then it has been killed."""
         called = ["coins", *arguments]
+        asked, answering = socket.socketpair()
         with (
             tempfile.TemporaryFile() as stdin,
             tempfile.TemporaryFile() as stdout,
             tempfile.TemporaryFile() as stderr,
-            socket.socket(socket.AF_UNIX) as asked,
+            asked,
         ):
+            socket.send_fds(self._calls, [b"c"], [answering.fileno()])
+            answering.close()
             stdin.write(given)
             stdin.seek(0)
-            asked.connect(self._address)
             request = json.dumps([called, dict(environment), str(directory)]).encode()
-            assert len(request) <= MOST_BYTES
             files = [one.fileno() for one in (stdin, stdout, stderr)]
             socket.send_fds(asked, [len(request).to_bytes(4)], files)
             asked.sendall(request)
@@ -125,20 +119,19 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 # In the process that has loaded everything
 
 
-def serve(listening: socket.socket) -> None:
-    """Fork for each connection, until standard input ends."""
+def serve(calls: socket.socket) -> None:
+    """Fork for each call, until nobody can make one any more."""
     for name in LOADED:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answer
     while True:
-        ready, _, _ = select.select([listening, sys.stdin], [], [])
-        if sys.stdin in ready:
+        called, files, _, _ = socket.recv_fds(calls, 1, 1)
+        if not called:
             return
-        connection, _ = listening.accept()
-        if os.fork() == 0:
-            listening.close()
-            _answer(connection)
-        connection.close()
+        with socket.socket(fileno=files[0]) as connection:
+            if os.fork() == 0:
+                calls.close()
+                _answer(connection)
 
 
 def _answer(connection: socket.socket) -> NoReturn:
