@@ -52,8 +52,8 @@ structlog.configure(
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors, four at most: each has servers of its own, and often waits for them."""
-    return min((os.cpu_count() or 1) + 1, 4)
+    """Two for each processor, four at most: each has servers of its own, and often waits for them."""
+    return min(2 * (os.cpu_count() or 1), 4)
 
 
 @pytest.fixture(autouse=True)
