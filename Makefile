@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # As many workers as tests/conftest.py says; the tests of a file stay together, and share what they set up. In the order of
 # their names, so that the long ones, in chaos/, are not the last: by default files with few tests would be. They start
-# a thousand processes: what those load is compiled once, whatever this shell says of that.
+# hundreds of processes: what those load is compiled once, whatever this shell says of that.
 TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 FAULTS := $(or $(COINS_CHAOS_FAULTS),200)

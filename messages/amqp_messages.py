@@ -26,8 +26,8 @@ _HEADER_FRAME = Struct(">BHIHHQ")  # class, weight, size of the body; the proper
 _DELIVERY = Struct(">Q?")  # its tag, whether it was delivered before
 _AROUND = FRAME.size + 1
 _END = bytes([FRAME_END])
-# What a producer writes is not held for long where it is long.
-_KEPT_BYTES = 128
+# Longer ones are rarely alike, as signatures are not, and may be as long as a producer likes.
+_KEPT_BYTES = 64
 
 
 class Delivered(NamedTuple):
@@ -106,7 +106,7 @@ def _read(some: bytes) -> Mapping[str, Any] | None:
 
 
 class Envelope:
-    """All that messages to the same place with the same properties have in common; with a signature one has it alone."""
+    """All that messages to the same place with the same properties have in common; a signed message has one of its own."""
 
     def __init__(
         self, channel: int, exchange: str, key: str, *, mandatory: bool, properties: Mapping[str, Any]

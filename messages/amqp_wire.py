@@ -71,9 +71,8 @@ class _Reading:
         if came is None:
             return False
         self._at = found.end
-        connection.bytes_recv += (
-            1  # py-amqp's sign that the server lives; of what we write it counts less, and says so more often
-        )
+        # py-amqp's sign that the server lives. What we write is not counted, so that we say too often that we do.
+        connection.bytes_recv += 1
         found.message.channel = channel
         came(found.message)
         return True

@@ -13,32 +13,33 @@ import io
 import json
 import os
 import random
-import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import traceback
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 ROOT = Path(__file__).parents[1]
-# What most verbs load when they run; nothing of it looks at settings before that.
+# What is ours beyond that is loaded by each verb, as it says.
 LOADED = (
     "console.cli.main",
-    "ledger.queries.balance",
-    "ledger.queries.reading",
-    "ledger.schema",
-    "messages.codec",
-    "messages.outcomes",
-    "messages.publisher",
+    "orjson",
+    "psycopg",
+    "psycopg_binary",
+    "pydantic",
+    "pydantic_settings",
+    "redis",
+    "sqlalchemy",
 )
 
 Done = subprocess.CompletedProcess[bytes]
+_one_at_a_time = threading.Lock()
+_servers: list[ForkingServer] = []
 
 
 class ForkingServer:
@@ -55,6 +56,9 @@ class ForkingServer:
             cwd=ROOT,
         )
         theirs.close()
+
+    def lives(self) -> bool:
+        return self._process.poll() is None
 
     def close(self) -> None:
         self._calls.close()
@@ -86,20 +90,27 @@ class ForkingServer:
             files = [one.fileno() for one in (stdin, stdout, stderr)]
             socket.send_fds(asked, [len(request).to_bytes(4)], files)
             asked.sendall(request)
+            asked.settimeout(timeout_seconds)
             pid = int.from_bytes(_exactly(asked, 4))
-            if not select.select([asked], [], [], timeout_seconds)[0]:
-                os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(called, timeout_seconds, _all_of(stdout), _all_of(stderr))
-            code = int.from_bytes(_exactly(asked, 4), signed=True)
+            try:
+                code = int.from_bytes(_exactly(asked, 4), signed=True)
+            except BaseException as error:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                if isinstance(error, TimeoutError):
+                    said = _all_of(stdout), _all_of(stderr)
+                    raise subprocess.TimeoutExpired(called, timeout_seconds, *said) from None
+                raise
             return subprocess.CompletedProcess(called, code, _all_of(stdout), _all_of(stderr))
 
 
-@cache
 def forking() -> ForkingServer:
-    """The one of this process."""
-    made = ForkingServer()
-    atexit.register(made.close)
-    return made
+    """The one of this process; another where that has ended."""
+    with _one_at_a_time:
+        if not _servers or not _servers[-1].lives():
+            _servers.append(ForkingServer())
+            atexit.register(_servers[-1].close)
+        return _servers[-1]
 
 
 def _all_of(file: IO[bytes]) -> bytes:
@@ -154,6 +165,7 @@ def _become(arguments: list[str], environment: dict[str, str], directory: str, f
     """The verb, as in a process that was started for it."""
     for number, file in enumerate(files):
         os.dup2(file, number)
+        os.close(file)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
@@ -162,27 +174,10 @@ def _become(arguments: list[str], environment: dict[str, str], directory: str, f
     sys.argv[:] = arguments
     sys.stdin, sys.stdout = _text(0, "r"), _text(1, "w")
     sys.stderr = _text(2, "w", errors="backslashreplace", line_buffering=True)
-    os._exit(_run())
-
-
-def _run() -> int:
     from console.cli.main import main
 
-    code: Any = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = end.code
-        if isinstance(code, str):
-            sys.stderr.write(f"{code}\n")
-            code = 1
-    except BaseException:  # noqa: BLE001 - as the interpreter does
-        traceback.print_exc()
-        code = 1
-    with contextlib.suppress(ValueError):  # closed
-        sys.stdout.flush()
-        sys.stderr.flush()
-    return int(code or 0)
+    main()
+    sys.exit()
 
 
 def _text(number: int, mode: str, **options: Any) -> io.TextIOWrapper:

@@ -20,6 +20,12 @@ def test_imports_go_one_way() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_what_sets_type_is_loaded_by_whoever_prints() -> None:
+    code = "import schedulers.working, sys; print(*(name for name in ('fpdf', 'uharfbuzz') if name in sys.modules))"
+    done = run(sys.executable, "-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
 def test_messages_bring_nothing_of_the_server() -> None:
     code = "import messages, sys; print('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
     done = run(sys.executable, "-c", code)

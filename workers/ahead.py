@@ -51,7 +51,7 @@ class Ahead:
     def extend(self, deliveries: Iterable[Delivery]) -> None:
         for one in deliveries:
             self._deliveries.append(one)
-            self._count(one, 1)
+            self._count(one)
 
     def judge_anew(self, producers: Producers) -> None:
         """Other producers may send from now on."""
@@ -92,18 +92,17 @@ class Ahead:
             taken.append(one)
         left.extend(self._deliveries)
         self._deliveries = left
-        for one in taken:
-            self._count(one, -1)
+        self._commands, self._bytes = self._commands - commands, self._bytes - size
         return taken
 
     def _count_anew(self) -> None:
         self._commands = self._bytes = 0
         for one in self._deliveries:
-            self._count(one, 1)
+            self._count(one)
 
-    def _count(self, one: Delivery, sign: int) -> None:
-        self._commands += sign * _weight_of(one)
-        self._bytes += sign * len(one.body)
+    def _count(self, one: Delivery) -> None:
+        self._commands += _weight_of(one)
+        self._bytes += len(one.body)
 
 
 def _weight_of(one: Delivery) -> int:

@@ -145,7 +145,9 @@ class PartitionConsumer(Consumer):
         if not self._ahead:
             self._fill(BLOCK_MILLISECONDS)
         elif not (self._ahead.is_full and self._ahead.somebody_waits):
-            self._fill(None)  # what has come during the last batch
+            # What has come during the last batch. Of the scheduler's more is read than goes into a batch, for the sake of
+            # those who may have come behind it; billing has no more than its `WAITING` on the edge.
+            self._fill(None)
         self._reader.tidy(idle=not self._ahead)
         return self._send() if self._ahead else None
 

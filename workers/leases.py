@@ -28,6 +28,13 @@ WITH live AS (
 ), held AS (
   SELECT count(*) AS partitions FROM partition
   WHERE owner = %(owner)s AND lease_until > clock_timestamp() AND id <> %(partition)s
+), free AS (
+  SELECT p.id FROM partition p, live, held
+  WHERE p.id = %(partition)s
+    AND (p.owner = %(owner)s OR p.lease_until < clock_timestamp())
+    AND (p.stopped_at IS NULL OR p.stopped_at < %(started_at)s)
+    AND (p.owner = %(owner)s OR held.partitions < ceil(%(partitions)s::float8 / live.workers))
+  FOR NO KEY UPDATE OF p NOWAIT
 )
 UPDATE partition p SET
   epoch = p.epoch + 1,
@@ -35,11 +42,7 @@ UPDATE partition p SET
   lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds',
   crashed_in_a_row = CASE WHEN p.stopped_at IS NULL THEN p.crashed_in_a_row ELSE 0 END,
   stopped_at = NULL
-FROM live, held
-WHERE p.id = %(partition)s
-  AND (p.owner = %(owner)s OR p.lease_until < clock_timestamp())
-  AND (p.stopped_at IS NULL OR p.stopped_at < %(started_at)s)
-  AND (p.owner = %(owner)s OR held.partitions < ceil(%(partitions)s::float8 / live.workers))
+FROM free WHERE p.id = free.id
 RETURNING p.epoch"""
 
 _RENEW = f"""
@@ -72,8 +75,10 @@ WHERE l.locktype = 'advisory' AND l.classid = {LOCK_CLASS} AND l.objid = %(parti
   AND s.state_change < clock_timestamp() - interval '{FROZEN_AFTER_SECONDS} seconds'
   AND p.lease_until < clock_timestamp() - interval '{FROZEN_AFTER_SECONDS} seconds'"""
 
-# Of two partitions that a process takes at once, neither would count the other as its share.
+# Of two partitions that a process takes at once, neither would count the other as its share. Where a connection hangs the
+# others go on all the same: what is too much is handed on.
 _taking = threading.Lock()
+TAKING_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +98,7 @@ class PartitionLease:
     def take(self) -> int | None:
         """The epoch, or None while somebody else owns the partition or we have our share already."""
         try:
-            with _taking:
-                row = self.connection.execute(_TAKE, self._values(0)).fetchone()
+            row = self._take()
         except psycopg.errors.LockNotAvailable:
             self.connection.execute(_END_FROZEN, self._values(0))
             return None
@@ -116,6 +120,14 @@ class PartitionLease:
     def release(self, epoch: int) -> None:
         """Let somebody else take it at once."""
         self.connection.execute(_RELEASE, self._values(epoch))
+
+    def _take(self) -> Any:
+        alone = _taking.acquire(timeout=TAKING_SECONDS)
+        try:
+            return self.connection.execute(_TAKE, self._values(0)).fetchone()
+        finally:
+            if alone:
+                _taking.release()
 
     def _values(self, epoch: int) -> dict[str, Any]:
         return {

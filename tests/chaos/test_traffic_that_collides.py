@@ -101,17 +101,25 @@ def test_a_backlog_of_one_producer_does_not_stand_in_front_of_another(site: Site
     with Listener(site.edge_url, ["office", "bulk", "urgent"]) as listener:
         worker, _ = site.start_all(WORKER, RELAY)
         family(site, listener, credit=100)
+        send(site, "urgent", 0, event("urgent", 0, "TopUp", account="b", amount=1))
+        until(lambda: listener.count("urgent") == 1, 10, site.logs)
         worker.kill()
         backlog = (event("bulk", number, "TopUp", account="a", amount=1) for number in range(20_000))
         send(site, "bulk", 0, *backlog)
+        worker = site.start(*WORKER)
+        until(lambda: listener.count("bulk"), 20, site.logs)
+        # In the middle of it; meanwhile nothing more is done
+        worker.freeze()
+        last = site.value("SELECT max(id) FROM batch")
         send(site, "urgent", 0, event("urgent", 1, "TopUp", account="b", amount=1))
-        site.start(*WORKER)
-        until(lambda: listener.count("urgent"), 20, site.logs)
-        before = """
-            SELECT count(*) FROM command
-            WHERE source = 'bulk' AND batch < (SELECT batch FROM command WHERE source = 'urgent')"""
-        assert site.value(before) <= 2 * MAX_DELIVERIES
+        worker.wake()
+        until(lambda: listener.count("urgent") == 2, 20, site.logs)
+        urgent = site.value("SELECT batch FROM command WHERE (source, id) = ('urgent', '1')")
+        bulk = "SELECT count(*) FROM command WHERE source = 'bulk' AND batch "
+        # The batch in hand, what was read ahead of the next, and what comes beside it
+        assert site.value(f"{bulk} > %s AND batch < %s", last, urgent) <= 3 * MAX_DELIVERIES
         until(lambda: listener.count("bulk") == 20_000, 60, site.logs)
+        assert site.value(f"{bulk} > %s", urgent) > 0, "it was over before the other came"
     demand_sound_books(site)
 
 

@@ -21,7 +21,7 @@ Coins = Callable[..., Done]
 def coins_with(environment: Mapping[str, str]) -> Coins:
     """Runs `coins` with those settings; a call may add some, or go without some.
 
-    anew: it is started as users start it, and inherits the limits of this process.
+    anew: it is started, not forked, and inherits the limits of this process.
     """
 
     def run(*arguments: str, without: Sequence[str] = (), anew: bool = False, **settings: str) -> Done:

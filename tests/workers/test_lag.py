@@ -37,7 +37,11 @@ def test_a_stream_that_has_begun_again_is_behind_from_its_start(site: Site) -> N
             edge.delete(stream)
 
 
-@pytest.mark.parametrize("made_up", ["5-1", f"{2**64 - 1}-0", f"{(NOW + 86_400) * 1000}-0"])
+@pytest.mark.parametrize(
+    "made_up",
+    ["5-1", f"{2**64 - 1}-0", f"{(NOW + 86_400) * 1000}-0"],
+    ids=["long ago", "the last", "tomorrow"],
+)
 def test_an_id_that_a_producer_has_made_up_is_no_time(made_up: str) -> None:
     assert arrived_at(made_up) is None
 
