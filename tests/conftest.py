@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from deploy.embedded import EmbeddedPostgres, unlink_address
 from ledger.migrate import migrate
 from tests.breaking import break_rule
 from tests.desk import LedgerDesk
+from tests.ports import free_port as another_port
 
 __all__ = ["break_rule"]
 
@@ -52,8 +52,8 @@ structlog.configure(
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each processor, four at most: each has servers of its own, and often waits for them."""
-    return min(2 * (os.cpu_count() or 1), 4)
+    """One more than there are processors, four at most: each has servers of its own, and often waits for them."""
+    return min((os.cpu_count() or 1) + 1, 4)
 
 
 @pytest.fixture(autouse=True)
@@ -257,7 +257,4 @@ def own_desk(own_database_url: str) -> Iterator[LedgerDesk]:
 @pytest.fixture(scope="session")
 def free_port() -> int:
     """A port of this machine that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    return another_port()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.ports import free_port
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
@@ -47,11 +48,4 @@ def scraped(*addresses: str) -> Scraped:
 
 def free_addresses(number: int) -> Iterable[str]:
     """Of this machine, where nobody listens."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    return [f"127.0.0.1:{free_port()}" for _ in range(number)]

@@ -7,7 +7,6 @@ read-only root without a source tree.
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from tests.conftest import DatabaseServer, do_without, machine_server
 from tests.deploy import composing, kustomizing
 from tests.deploy.box import Box, Container, refused
 from tests.deploy.image import Image, build
+from tests.ports import free_port
 from tests.rabbitmq import virtual_host
 from tests.system.site import until
 
@@ -82,7 +82,7 @@ def redis_url(
     service = config["services"]["valkey"]
     files = {composing.target(one): config["secrets"][one["source"]]["file"] for one in service["secrets"]}
     _, *arguments = [files.get(word, word) for word in service["command"]]
-    port = _free_port()
+    port = free_port()
     place = tmp_path_factory.mktemp("valkey")
     command = [
         str(get_binary_path()),
@@ -220,7 +220,7 @@ def _apart(container: Container) -> Container:
     """With an address for its metrics of its own: here all containers have one network."""
     said = container.environment.get("COINS_METRICS_ADDRESS", "")
     assert said in ("0.0.0.0:9464", "")
-    own = f"127.0.0.1:{_free_port()}" if said else ""
+    own = f"127.0.0.1:{free_port()}" if said else ""
     return replace(container, environment={**container.environment, "COINS_METRICS_ADDRESS": own})
 
 
@@ -251,13 +251,6 @@ def _answers(url: str) -> bool:
         return False
     finally:
         client.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def test_what_the_server_keeps_is_what_the_design_asks_for(redis_url: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import json
 import re
-import socket
 import zlib
 from base64 import b64decode
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from tests.messages.platforms import (
     Login,
     example_of,
 )
+from tests.ports import free_port as another_port
 from workers.access import login_of
 
 SECRET = "a secret of sixteen bytes or more"
@@ -63,9 +63,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[L
 @pytest.fixture(scope="module")
 def unread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Login, redis.Redis]]:
     """An edge that nobody reads, and the system's own client of it."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    port = another_port()
     valkey = ListeningValkey(
         tmp_path_factory.mktemp("unread"),
         Address("127.0.0.1", port),
