@@ -185,6 +185,9 @@ class Proxy:
             line.cut()
         while self._lines:
             await asyncio.sleep(0.01)
+        # Also those whose handshake has come to no end, of which only the loop knows.
+        for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined]
+            transport.abort()
         await asyncio.sleep(0.05)  # what was aborted is closed when the loop comes round to it
 
 
