@@ -1,6 +1,6 @@
 """The command line for tests that call it a thousand times: each call is a process forked from one that has loaded it.
 
-Starting an interpreter and loading takes ten times as long as what most verbs do. A forked process has its own settings,
+Starting an interpreter and loading takes longer than what most verbs do. A forked process has its own settings,
 directory, input and output, and ends with its own exit code; what is killed, or runs on, is started as users start it.
 """
 
